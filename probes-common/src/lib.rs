@@ -1,0 +1,159 @@
+//! Types that the BPF programs and the user side must agree on, byte for byte.
+//!
+//! Everything here is `repr(C)`, has no padding that is read, and is the same on both sides of the
+//! kernel boundary. The user side fills a [`Settings`], the loader writes it over the read-only
+//! global of the object file, and the verifier then knows each value and removes the branches that
+//! are not taken.
+#![no_std]
+
+/// Length of a task's command name in bytes, with the final NUL (`TASK_COMM_LEN`,
+/// `include/linux/sched.h`).
+pub const COMM_BYTES: usize = 16;
+
+/// The number of the probe that a program counts, where the kernel has no attach cookie.
+///
+/// The loader looks for this 64-bit constant in the instructions of a program and writes the
+/// number of the probe over it, so that a program per probe needs no map of its own.
+pub const PROBE_INDEX_PLACEHOLDER: u64 = 0x7072_6f62_6569_6478;
+
+/// What one run of a tool asks of the BPF programs; constant while they are loaded.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Device of the PID namespace in which [`Settings::tid`] and the PIDs are meant, as the
+    /// kernel encodes it; used when [`Settings::pid_namespace_inode`] is not 0.
+    pub pid_namespace_device: u64,
+    /// Inode of that namespace; 0 for the initial one, where no translation is needed.
+    pub pid_namespace_inode: u64,
+    /// Text that the command name must contain.
+    pub comm: CommFilter,
+    /// 1 if the attach cookie tells which probe fired, 0 if the program counts for one probe only.
+    pub has_cookie: u32,
+    /// 1 if the program may be preempted by itself on the same CPU, as under uprobes, so that
+    /// per-CPU counters need an atomic add to be exact.
+    pub preemptible: u32,
+    /// 1 if only processes in the `PIDS` map (and `FOLLOWED`, with forks followed) are counted.
+    pub filter_pids: u32,
+    /// 1 if children of counted processes are counted too.
+    pub follow_forks: u32,
+    /// 1 if only tasks in or below the cgroup in the `CGROUP` map are counted.
+    pub filter_cgroup: u32,
+    /// Only this thread is counted; 0 for all.
+    pub tid: u32,
+    /// 1 if only tasks of the user [`Settings::uid`] are counted.
+    pub filter_uid: u32,
+    /// Real user ID, as the initial user namespace counts them.
+    pub uid: u32,
+    /// 1 if only events on the CPU [`Settings::cpu`] are counted.
+    pub filter_cpu: u32,
+    /// Number of a CPU.
+    pub cpu: u32,
+    /// Offset in bytes of `child_pid` in the record of `sched:sched_process_fork`.
+    pub fork_child_offset: u32,
+    /// Offset in bytes of `pid` in the record of `sched:sched_process_free`.
+    pub free_pid_offset: u32,
+}
+
+/// A text of up to 15 bytes to be found anywhere in a command name.
+///
+/// Held as two little-endian words and a mask of the bytes that count, so that the search is
+/// sixteen shifts and compares without a branch.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommFilter {
+    /// The text, first byte lowest, rest 0.
+    pub text: [u64; 2],
+    /// 0xff for each byte of the text, rest 0.
+    pub mask: [u64; 2],
+}
+
+impl CommFilter {
+    /// A filter for names that contain `text`; `None` if it is too long for any name to contain.
+    #[must_use]
+    pub fn new(text: &[u8]) -> Option<Self> {
+        if text.len() >= COMM_BYTES {
+            return None;
+        }
+        let mut filter = Self::default();
+        for (at, &byte) in text.iter().enumerate() {
+            filter.text[at / 8] |= u64::from(byte) << (at % 8 * 8);
+            filter.mask[at / 8] |= 0xff << (at % 8 * 8);
+        }
+        Some(filter)
+    }
+
+    /// Whether every name passes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.mask[0] == 0
+    }
+
+    /// Whether `comm`, a name as two little-endian words, contains the text.
+    #[inline(always)]
+    #[must_use]
+    pub fn matches(&self, comm: [u64; 2]) -> bool {
+        let [mut low, mut high] = comm;
+        let mut found = false;
+        let mut at = 0;
+        while at < COMM_BYTES {
+            let differs =
+                ((low ^ self.text[0]) & self.mask[0]) | ((high ^ self.text[1]) & self.mask[1]);
+            found |= differs == 0;
+            low = (low >> 8) | (high << 56);
+            high >>= 8;
+            at += 1;
+        }
+        found
+    }
+}
+
+/// What can go wrong on the kernel side; each has a per-CPU counter in the map `LOSSES`.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// A child of a followed process had no room in the table and is not counted.
+    NotFollowed = 0,
+}
+
+impl Loss {
+    /// Number of kinds.
+    pub const COUNT: u32 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(comm: &str) -> [u64; 2] {
+        let mut bytes = [0; COMM_BYTES];
+        bytes[..comm.len()].copy_from_slice(comm.as_bytes());
+        let (low, high) = bytes.split_at(8);
+        [low, high].map(|half| u64::from_le_bytes(half.try_into().expect("eight bytes")))
+    }
+
+    #[test]
+    fn comm_filter_finds_the_text_at_any_place_and_nowhere_else() {
+        for (text, comm, expected) in [
+            ("", "anything", true),
+            ("main", "main", true),
+            ("main", "domain-1", true),
+            ("main", "mai", false),
+            ("main", "maim", false),
+            ("kworker/0:1", "kworker/0:1", true),
+            ("kworker/0:1", "xkworker/0:1", true),
+            ("kworker/0:1", "kworker/0:2", false),
+            ("abcdefghijklmno", "abcdefghijklmno", true),
+            ("o", "abcdefghijklmno", true),
+            ("op", "abcdefghijklmno", false),
+        ] {
+            let filter = CommFilter::new(text.as_bytes()).expect("short enough");
+            assert_eq!(filter.matches(words(comm)), expected, "{text} in {comm}");
+        }
+    }
+
+    #[test]
+    fn comm_filter_refuses_what_no_name_can_contain() {
+        assert_eq!(CommFilter::new(&[b'x'; COMM_BYTES]), None);
+    }
+}

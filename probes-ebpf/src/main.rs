@@ -1,0 +1,23 @@
+//! The BPF programs.
+//!
+//! A body serves every kind of probe: the section names below only tell the reader of the object
+//! file that these are programs; the loader chooses program type and attach type.
+#![no_std]
+#![no_main]
+
+mod count;
+mod filter;
+mod follow;
+mod maps;
+mod settings;
+
+/// Helpers that read memory and tell the attach cookie are for programs under the GPL only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}

@@ -1,0 +1,14 @@
+//! probekit: counts and traces what functions, tracepoints and USDT probes do.
+//!
+//! The way from a command line to a report, one module and one type for each stage:
+//!
+//! ```text
+//! argv → ProbeSpec → [Probe] → LoadedProgram → [Link] → Sample → report
+//! cli    spec        resolve   load            attach   collect  render
+//! ```
+//!
+//! [`tool`] holds the tools, each a walk along that way. Only [`kernel`] makes the system calls
+//! `bpf`, `perf_event_open` and `ioctl`.
+
+pub mod resolve;
+pub mod spec;

@@ -1,0 +1,82 @@
+//! What resolving ends in: probes, each with the places where it attaches.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::address::{FileOffset, KernelAddr};
+use crate::spec::Moment;
+
+/// Something that is counted as one and reported as one line.
+///
+/// Its number in the list of all probes is the attach cookie of all its attach points.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// The name that reports show: a function, `category:event`, or a USDT probe.
+    pub name: String,
+    /// Where it attaches; a function inlined or defined several times has several.
+    pub points: Vec<AttachPoint>,
+}
+
+/// One place where the kernel can be asked to run a program.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AttachPoint {
+    /// In a kernel function.
+    Kernel(KernelPoint),
+    /// In a file that processes map and execute.
+    User(UserPoint),
+    /// At a tracepoint.
+    Tracepoint(TracepointPoint),
+}
+
+/// A place in a kernel function.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KernelPoint {
+    /// The function's symbol.
+    pub function: String,
+    /// The module it is in, if not in the kernel proper.
+    pub module: Option<String>,
+    /// Where the function starts, if the kernel tells us.
+    pub address: Option<KernelAddr>,
+    /// Bytes from there.
+    pub offset: u64,
+    /// At entry or return.
+    pub moment: Moment,
+}
+
+/// A place in an executable file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserPoint {
+    /// The file.
+    pub file: Arc<TargetFile>,
+    /// The instruction's place in it.
+    pub offset: FileOffset,
+    /// The place of the USDT semaphore that the kernel must hold up while the probe is attached.
+    pub semaphore: Option<FileOffset>,
+    /// At entry or return.
+    pub moment: Moment,
+    /// The symbol, for messages.
+    pub symbol: String,
+}
+
+/// An executable file as the kernel is to open it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TargetFile {
+    /// A path that leads to the file from here and now: the plain path, one through
+    /// `/proc/PID/root` for a process in another mount namespace, or `/proc/PID/map_files/…` for a
+    /// file that has been deleted or replaced since.
+    pub path: PathBuf,
+    /// The path as the user or the process knows it, for messages.
+    pub shown: PathBuf,
+    /// The process it was looked up for, if any: probes are put into this process only.
+    pub pid: Option<u32>,
+}
+
+/// A tracepoint.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TracepointPoint {
+    /// The subsystem: `sched`, `syscalls`, ….
+    pub category: String,
+    /// The event: `sched_fork`, ….
+    pub event: String,
+    /// The kernel's number for it, from the `id` file in tracefs.
+    pub id: u64,
+}

@@ -1,0 +1,59 @@
+//! From the text of a probe to a [`ProbeSpec`]; nothing here looks at the system.
+
+mod pattern;
+
+pub use pattern::Pattern;
+
+/// What a probe's text says, before anything of it has been looked up.
+#[derive(Clone, Debug)]
+pub struct ProbeSpec {
+    /// The text as it was given.
+    pub text: String,
+    /// What it names.
+    pub target: Target,
+}
+
+/// The four kinds of things that can be probed.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Functions of the kernel: `vfs_read`, `p::vfs_*`, `r::vfs_read`, `vfs_read+0x12`.
+    KernelFunction(Function),
+    /// Functions of a program or library: `c:malloc`, `/usr/bin/node:gc*`, `r:c:read`.
+    UserFunction {
+        /// A library's short name, a path, or a program's name.
+        binary: String,
+        /// Which functions of it.
+        function: Function,
+    },
+    /// Tracepoints: `t:sched:sched_fork`; the pattern applies to `category:event`.
+    Tracepoint(Pattern),
+    /// Statically defined probes of a program or library: `u:node:gc*`, `u:lib:provider:probe`.
+    Usdt {
+        /// A library's short name, a path, or a program's name.
+        binary: String,
+        /// The provider, if one was given.
+        provider: Option<Pattern>,
+        /// Which probes of it.
+        probe: Pattern,
+    },
+}
+
+/// Which functions, and where in them.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Their names.
+    pub name: Pattern,
+    /// Bytes from the function's start; not 0 only for entry probes on a literal name.
+    pub offset: u64,
+    /// At entry or at return.
+    pub moment: Moment,
+}
+
+/// When a function's probe fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Moment {
+    /// Before the first instruction (or the one at the offset).
+    Entry,
+    /// After it has returned.
+    Return,
+}
