@@ -4,8 +4,12 @@
 //! file that these are programs; the loader chooses program type and attach type.
 #![no_std]
 #![no_main]
+// For the instructions that the language has no name for on this target: an atomic add, a 64-bit
+// constant that stays whole.
+#![feature(asm_experimental_arch)]
 
 mod count;
+mod counter;
 mod filter;
 mod follow;
 mod maps;

@@ -25,13 +25,3 @@ pub(crate) static FOLLOWED: HashMap<u32, u8> = HashMap::with_max_entries(1, 0);
 /// The cgroup that was asked for.
 #[map]
 pub(crate) static CGROUP: CgroupArray = CgroupArray::with_max_entries(1, 0);
-
-/// Adds one to the counter of `loss`.
-#[inline(always)]
-pub(crate) fn lost(loss: Loss) {
-    if let Some(counter) = LOSSES.get_ptr_mut(loss as u32) {
-        // SAFETY: the pointer is to this CPU's slot of a map value, which lives as long as the map.
-        unsafe { core::sync::atomic::AtomicU64::from_ptr(counter) }
-            .fetch_add(1, core::sync::atomic::Ordering::Relaxed);
-    }
-}

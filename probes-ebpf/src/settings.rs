@@ -2,9 +2,9 @@
 
 use probes_common::Settings;
 
-/// Written by the loader; `mut` only in form, so that the compiler does not use the value below.
+/// Written by the loader; the values here are never used.
 #[unsafe(no_mangle)]
-static SETTINGS: Settings = Settings {
+pub(crate) static SETTINGS: Settings = Settings {
     pid_namespace_device: 0,
     pid_namespace_inode: 0,
     comm: probes_common::CommFilter {
@@ -29,13 +29,14 @@ static SETTINGS: Settings = Settings {
 /// can.
 macro_rules! setting {
     ($($field:tt)+) => {
-        // SAFETY: the address is that of a field of a static.
-        unsafe { core::ptr::read_volatile(&raw const (*$crate::settings::get()).$($field)+) }
+        $crate::settings::read(&$crate::settings::SETTINGS.$($field)+)
     };
 }
 pub(crate) use setting;
 
+/// Reads a field in a way that the compiler can't foresee.
 #[inline(always)]
-pub(crate) fn get() -> *const Settings {
-    &raw const SETTINGS
+pub(crate) fn read<T: Copy>(field: &'static T) -> T {
+    // SAFETY: a reference is valid.
+    unsafe { core::ptr::read_volatile(field) }
 }

@@ -1,0 +1,28 @@
+//! Per-CPU counters that are exact.
+
+use core::arch::asm;
+
+use aya_ebpf::maps::PerCpuArray;
+
+use crate::settings::setting;
+
+/// Adds one to this CPU's counter number `index`; nothing if there is none.
+#[inline(always)]
+pub(crate) fn increment(counters: &PerCpuArray<u64>, index: u32) {
+    let Some(counter) = counters.get_ptr_mut(index) else {
+        return;
+    };
+    if setting!(preemptible) != 0 {
+        // SAFETY: the pointer is to this CPU's slot of a map value, which lives as long as the map.
+        // Assembly, because `core` has no atomic add for this target.
+        unsafe {
+            asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter,
+                 one = in(reg) 1_u64, options(nostack));
+        }
+    } else {
+        // SAFETY: the pointer as above. No other program counts here meanwhile: the kernel runs one
+        // kprobe or tracepoint program at a time on a CPU, without preemption (`bpf_prog_active` in
+        // kernel/trace/bpf_trace.c).
+        unsafe { *counter += 1 };
+    }
+}
