@@ -1,8 +1,26 @@
 //! From the text of a probe to a [`ProbeSpec`]; nothing here looks at the system.
 
+mod error;
+mod offset;
+mod parse;
+mod part;
 mod pattern;
+#[cfg(test)]
+mod tests;
 
+pub use error::{Kind, Problem, SpecError};
 pub use pattern::Pattern;
+
+/// How names are written in the text of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Syntax {
+    /// As they are, with `*` for any run of characters.
+    Glob,
+    /// As regular expressions (the flag `-r`), anchored at the start only. The colons in one
+    /// belong to it: the text is split at a colon only where what is before it could be a kind, a
+    /// program or a library, and not a regular expression. Offsets can't be given.
+    Regex,
+}
 
 /// What a probe's text says, before anything of it has been looked up.
 #[derive(Clone, Debug)]
@@ -11,6 +29,25 @@ pub struct ProbeSpec {
     pub text: String,
     /// What it names.
     pub target: Target,
+}
+
+impl ProbeSpec {
+    /// Reads the text of a probe.
+    ///
+    /// In C++ and Rust names `::` belongs to the name: what follows the program or library and one
+    /// colon is the function (`./prog:ns::f`).
+    ///
+    /// # Errors
+    ///
+    /// When `text` is none of the forms that [`Target`] lists. The error marks the place and says
+    /// what would be right.
+    pub fn parse(text: &str, syntax: Syntax) -> Result<Self, SpecError> {
+        let target = parse::target(text, syntax)?;
+        Ok(Self {
+            text: text.to_owned(),
+            target,
+        })
+    }
 }
 
 /// The four kinds of things that can be probed.
@@ -25,13 +62,13 @@ pub enum Target {
         /// Which functions of it.
         function: Function,
     },
-    /// Tracepoints: `t:sched:sched_fork`; the pattern applies to `category:event`.
+    /// Tracepoints: `t:sched:sched_fork`, `t:sched:*`; the pattern applies to `category:event`.
     Tracepoint(Pattern),
     /// Statically defined probes of a program or library: `u:node:gc*`, `u:lib:provider:probe`.
     Usdt {
         /// A library's short name, a path, or a program's name.
         binary: String,
-        /// The provider, if one was given.
+        /// The provider, if one was given; never a regular expression.
         provider: Option<Pattern>,
         /// Which probes of it.
         probe: Pattern,

@@ -124,7 +124,11 @@ mod tests {
             ("a*bc*c", "abcbc", true),
             ("a.c*", "abc", false),
         ] {
-            assert_eq!(Pattern::glob(pattern).matches(name), expected, "{pattern} {name}");
+            assert_eq!(
+                Pattern::glob(pattern).matches(name),
+                expected,
+                "{pattern} {name}"
+            );
         }
     }
 
