@@ -1,7 +1,210 @@
-//! From a [`ProbeSpec`](crate::spec::ProbeSpec) to the [`Probe`]s that it names on this system.
+//! From a [`ProbeSpec`] to the [`Probe`]s that it names on this system.
+//!
+//! Each kind of target has its own module; all of them end in the same [`AttachPoint`]s.
 
 mod address;
+mod binary;
+pub mod elf;
+mod found;
+mod kernel;
 mod probe;
+mod tracefs;
+mod usdt;
+mod user;
 
-pub use address::{FileOffset, KernelAddr, VirtAddr};
-pub use probe::{AttachPoint, KernelPoint, Probe, TargetFile, TracepointPoint, UserPoint};
+use std::{collections::HashSet, io};
+
+use self::found::Found;
+pub use self::{
+    address::{FileOffset, KernelAddr, VirtAddr},
+    binary::Error as BinaryError,
+    elf::ElfError,
+    probe::{AttachPoint, KernelPoint, Probe, TargetFile, TracepointPoint, UserPoint},
+    tracefs::Tracefs,
+};
+use crate::{
+    attach::Skipped,
+    spec::{Pattern, ProbeSpec, Target},
+    suggest::{did_you_mean, nearest},
+};
+
+/// Where user probes are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// In these processes; in the system at large if there are none.
+    pub pids: Vec<u32>,
+    /// Whether they are put into these processes only, not into others that map the same files.
+    pub only_them: bool,
+}
+
+impl Scope {
+    /// One round for each process, or one for the system.
+    fn rounds(&self) -> Vec<Option<u32>> {
+        match self.pids.as_slice() {
+            [] => vec![None],
+            pids => pids.iter().copied().map(Some).collect(),
+        }
+    }
+
+    /// `file` with the process that its probes are put into.
+    fn confine(&self, file: TargetFile) -> TargetFile {
+        TargetFile {
+            pid: file.pid.filter(|_| self.only_them),
+            ..file
+        }
+    }
+}
+
+/// What a list of specs stands for.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// The probes; no attach point is in two of them.
+    pub probes: Vec<Probe>,
+    /// What matched and is not probed, and why.
+    pub left_out: Vec<Skipped>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Why a spec stands for nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The binary can't be found.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+    /// The binary can't be read.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// The kernel's symbols can't be read.
+    #[error("failed to read the kernel's symbols in /proc/kallsyms: {0}")]
+    Kallsyms(io::Error),
+    /// tracefs can't be read.
+    #[error("failed to read tracefs: {0}{hint}", hint = tracefs_hint(.0))]
+    Tracefs(io::Error),
+    /// No kernel function is meant.
+    #[error("no kernel function matches `{pattern}`{hint}")]
+    NoKernelFunction {
+        /// The pattern.
+        pattern: String,
+        /// Names like it.
+        hint: String,
+    },
+    /// No tracepoint is meant.
+    #[error("no tracepoint matches `{pattern}`{hint}")]
+    NoTracepoint {
+        /// The pattern.
+        pattern: String,
+        /// Names like it.
+        hint: String,
+    },
+    /// A tracepoint's record lacks a field.
+    #[error("the tracepoint {event} has no field `{field}` on this kernel")]
+    NoField {
+        /// The tracepoint.
+        event: String,
+        /// The field.
+        field: String,
+    },
+    /// No function of a file is meant.
+    #[error("no function of {file} matches `{pattern}`{hint}")]
+    NoFunction {
+        /// The file.
+        file: String,
+        /// The pattern.
+        pattern: String,
+        /// Names like it, or why there are none.
+        hint: String,
+    },
+    /// No USDT probe is meant.
+    #[error("no USDT probe of {place} matches `{pattern}`{hint}")]
+    NoUsdt {
+        /// Where it was looked for.
+        place: String,
+        /// The pattern.
+        pattern: String,
+        /// Names like it.
+        hint: String,
+    },
+    /// A return probe would crash the program.
+    #[error(
+        "{file} is a Go program: Go moves its stacks, and a return probe, which leaves an address \
+         of the kernel's on them, would crash it; probe the entry instead"
+    )]
+    GoReturn {
+        /// The file.
+        file: String,
+    },
+    /// A probe there would break the program.
+    #[error(
+        "{function}+{offset:#x} is not the start of an instruction; a probe there would break the program"
+    )]
+    NotAnInstruction {
+        /// The function.
+        function: String,
+        /// Bytes from its start.
+        offset: u64,
+    },
+}
+
+fn tracefs_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "; run as root, or with CAP_SYS_ADMIN (a kernel locked down for confidentiality forbids it to all)"
+        }
+        Some(libc::ENODEV) => "; this kernel is built without tracing",
+        _ => "",
+    }
+}
+
+/// Looks up what `specs` stand for.
+///
+/// # Errors
+///
+/// When one of them stands for nothing, or what is needed to tell can't be read.
+pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
+    let mut resolved = Resolved::default();
+    let mut seen = HashSet::new();
+    for spec in specs {
+        let found = match &spec.target {
+            Target::KernelFunction(function) => kernel::find(function)?,
+            Target::UserFunction { binary, function } => user::find(binary, function, scope)?,
+            Target::Tracepoint(pattern) => tracepoints(pattern)?,
+            Target::Usdt {
+                binary,
+                provider,
+                probe,
+            } => usdt::find(binary, provider.as_ref(), probe, scope)?,
+        };
+        for mut probe in found.probes {
+            // What two specs mean is counted under the first.
+            probe.points.retain(|point| seen.insert(point.clone()));
+            if !probe.points.is_empty() {
+                resolved.probes.push(probe);
+            }
+        }
+        resolved.left_out.extend(found.left_out);
+        resolved.notes.extend(found.notes);
+    }
+    Ok(resolved)
+}
+
+fn tracepoints(pattern: &Pattern) -> Result<Found, Error> {
+    let points = Tracefs::open()?.tracepoints(pattern)?;
+    let probes = points.into_iter().map(|point| Probe {
+        name: format!("{}:{}", point.category, point.event),
+        points: vec![AttachPoint::Tracepoint(point)],
+    });
+    Ok(Found {
+        probes: probes.collect(),
+        ..Found::default()
+    })
+}
+
+/// The end of an error about an unknown name: what it may have meant to be.
+fn suggest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    const AT_MOST: usize = 3;
+    match nearest(wanted, known.into_iter(), AT_MOST) {
+        names if names.is_empty() => String::new(),
+        names => format!("; {}", did_you_mean(&names)),
+    }
+}

@@ -1,6 +1,6 @@
 //! What resolving ends in: probes, each with the places where it attaches.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use super::address::{FileOffset, KernelAddr};
 use crate::spec::Moment;
@@ -58,7 +58,7 @@ pub struct UserPoint {
 }
 
 /// An executable file as the kernel is to open it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TargetFile {
     /// A path that leads to the file from here and now: the plain path, one through
     /// `/proc/PID/root` for a process in another mount namespace, or `/proc/PID/map_files/…` for a
@@ -79,4 +79,23 @@ pub struct TracepointPoint {
     pub event: String,
     /// The kernel's number for it, from the `id` file in tracefs.
     pub id: u64,
+}
+
+impl fmt::Display for AttachPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kernel(point) => {
+                f.write_str(&point.function)?;
+                if point.offset != 0 {
+                    write!(f, "+{:#x}", point.offset)?;
+                }
+                match &point.module {
+                    Some(module) => write!(f, " [{module}]"),
+                    None => Ok(()),
+                }
+            }
+            Self::User(point) => write!(f, "{}:{}", point.file.shown.display(), point.symbol),
+            Self::Tracepoint(point) => write!(f, "{}:{}", point.category, point.event),
+        }
+    }
 }

@@ -1,0 +1,229 @@
+//! What a process has mapped, from `/proc/PID/maps`.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::{linux::fs::MetadataExt as _, unix::ffi::OsStringExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::{Error, TargetFile, search::version_of};
+use crate::resolve::{FileOffset, elf::Elf};
+
+/// A range of addresses that shows a range of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mapping {
+    /// First address.
+    start: u64,
+    /// First address behind it.
+    end: u64,
+    /// Bytes from the start of the file to what `start` shows.
+    offset: u64,
+}
+
+/// A file that a process has mapped to execute.
+#[derive(Clone, Debug)]
+pub(crate) struct MappedFile {
+    /// The file, as it is to be opened.
+    pub(crate) target: TargetFile,
+    /// Where it is mapped to be executed.
+    mappings: Vec<Mapping>,
+    /// Whether it is the program that the process runs.
+    is_program: bool,
+}
+
+impl MappedFile {
+    /// Whether the file's code is mapped at `address`.
+    pub(crate) fn contains(&self, address: u64) -> bool {
+        let mut ranges = self
+            .mappings
+            .iter()
+            .map(|mapping| mapping.start..mapping.end);
+        ranges.any(|range| range.contains(&address))
+    }
+
+    /// Bytes from the addresses in the file to those in the process.
+    pub(crate) fn load_bias(&self, elf: &Elf<'_>) -> Option<u64> {
+        let mapping = self.mappings.first()?;
+        let address = elf.address_at(FileOffset(mapping.offset))?;
+        Some(mapping.start.wrapping_sub(address.0))
+    }
+
+    /// Whether `name` means this file: as a path, a library's short name, or the program's name.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        let shown = &self.target.shown;
+        if name.contains('/') {
+            return shown == Path::new(name);
+        }
+        let Some(file) = shown.file_name().and_then(|file| file.to_str()) else {
+            return false;
+        };
+        version_of(name, file).is_some() || (self.is_program && file == name)
+    }
+}
+
+/// A line of the list.
+struct Line {
+    mapping: Mapping,
+    is_executable: bool,
+    inode: u64,
+    path: PathBuf,
+    is_deleted: bool,
+}
+
+/// All files that a process has mapped to execute, in the order of their first addresses.
+pub(super) fn mapped_files(pid: u32) -> Result<Vec<MappedFile>, Error> {
+    let process_error = |file| {
+        move |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => Error::NoProcess { pid },
+            _ if error.raw_os_error() == Some(libc::ESRCH) => Error::NoProcess { pid },
+            _ => Error::Process { pid, file, error },
+        }
+    };
+    let maps = fs::read(format!("/proc/{pid}/maps")).map_err(process_error("maps"))?;
+    let program = fs::metadata(format!("/proc/{pid}/exe"));
+    let program_inode = program.map_or(0, |program| program.st_ino());
+
+    let mut files: Vec<(u64, MappedFile)> = Vec::new();
+    for line in maps.split(|&byte| byte == b'\n').filter_map(parse) {
+        if !line.is_executable || line.inode == 0 {
+            continue;
+        }
+        let same = |(inode, file): &&mut (u64, MappedFile)| {
+            *inode == line.inode && file.target.shown == line.path
+        };
+        match files.iter_mut().find(same) {
+            Some((_, file)) => file.mappings.push(line.mapping),
+            None => files.push((line.inode, mapped_file(pid, &line, program_inode))),
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::NoProgram { pid });
+    }
+    Ok(files.into_iter().map(|(_, file)| file).collect())
+}
+
+fn mapped_file(pid: u32, line: &Line, program_inode: u64) -> MappedFile {
+    let in_root = PathBuf::from(format!("/proc/{pid}/root"))
+        .join(line.path.strip_prefix("/").unwrap_or(&line.path));
+    // The number of the device is no help: file systems such as overlayfs and btrfs show another
+    // one in the list than `stat` does.
+    let is_same = !line.is_deleted
+        && fs::metadata(&in_root).is_ok_and(|metadata| metadata.st_ino() == line.inode);
+    let Mapping { start, end, .. } = line.mapping;
+    let path = match is_same {
+        // Paths are the same for us in our own mount namespace, and nicer to read.
+        true if is_same_here(line) => line.path.clone(),
+        true => in_root,
+        // Deleted, or replaced: the kernel still has the file behind the mapping.
+        false => PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")),
+    };
+    MappedFile {
+        target: TargetFile {
+            path,
+            shown: line.path.clone(),
+            pid: Some(pid),
+        },
+        mappings: vec![line.mapping],
+        is_program: line.inode == program_inode,
+    }
+}
+
+fn is_same_here(line: &Line) -> bool {
+    fs::metadata(&line.path).is_ok_and(|metadata| metadata.st_ino() == line.inode)
+}
+
+/// Takes apart a line such as `7f00-7f80 r-xp 00001000 fe:00 1234   /usr/lib/libc.so.6`. The path
+/// comes last and may hold anything but a line end, which the kernel writes as `\012`.
+fn parse(line: &[u8]) -> Option<Line> {
+    let mut fields = line.splitn(6, |&byte| byte == b' ');
+    let mut text = || str::from_utf8(fields.next()?).ok();
+    let (start, end) = text()?.split_once('-')?;
+    let permissions = text()?;
+    let offset = text()?;
+    let _device = text()?;
+    let inode = text()?.parse().ok()?;
+    let path = fields.next().unwrap_or_default().trim_ascii_start();
+    let live = path.strip_suffix(b" (deleted)");
+    let hex = |text| u64::from_str_radix(text, 16).ok();
+    Some(Line {
+        mapping: Mapping {
+            start: hex(start)?,
+            end: hex(end)?,
+            offset: hex(offset)?,
+        },
+        is_executable: permissions.as_bytes().get(2) == Some(&b'x'),
+        inode,
+        path: unescaped(live.unwrap_or(path)).into(),
+        is_deleted: live.is_some(),
+    })
+}
+
+fn unescaped(path: &[u8]) -> OsString {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&first, others)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(b"\\012") {
+            bytes.push(b'\n');
+            rest = after;
+        } else {
+            bytes.push(first);
+            rest = others;
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn lines_of_all_kinds_are_read() {
+        let line = parse(b"7f0000001000-7f0000002000 r-xp 00001000 fe:00 1234                       /usr/lib/li b\\012.so (deleted)").expect("valid");
+        assert!(line.is_executable && line.is_deleted);
+        assert_eq!(line.path, Path::new("/usr/lib/li b\n.so"));
+        assert_eq!(
+            (line.mapping.start, line.mapping.offset),
+            (0x7f00_0000_1000, 0x1000)
+        );
+        let line = parse(b"7f00-7f10 rw-p 00000000 00:00 0 ").expect("valid");
+        assert!(!line.is_executable);
+        assert_eq!((line.inode, line.path), (0, PathBuf::new()));
+        assert!(parse(b"rubbish").is_none());
+    }
+
+    #[test]
+    fn this_process_has_its_program_mapped() {
+        let files = mapped_files(std::process::id()).expect("we live");
+        let program = files.iter().find(|file| file.is_program).expect("the test");
+        let path = std::env::current_exe().expect("its path");
+        assert_eq!(program.target.path, path);
+        assert!(program.is_called(path.to_str().expect("text")));
+        assert!(
+            program.is_called(
+                path.file_name()
+                    .and_then(|name| name.to_str())
+                    .expect("text")
+            )
+        );
+    }
+
+    #[test]
+    fn kernel_threads_and_missing_processes_are_told_apart() {
+        assert!(matches!(mapped_files(2), Err(Error::NoProgram { pid: 2 })));
+        assert!(matches!(
+            mapped_files(u32::MAX / 2),
+            Err(Error::NoProcess { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = parse(&line);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Paths inside another root directory.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsString,
+    fs, io,
+    path::{Component, Path, PathBuf},
+};
+
+/// As many symbolic links as the kernel follows (`MAXSYMLINKS`, include/linux/namei.h).
+const MAX_LINKS: usize = 40;
+
+/// Resolves `path` as a process with the root directory `root` would: absolute symbolic links and
+/// `..` stay inside. The result begins with `root` and has no links in it.
+pub(super) fn resolve(root: &Path, path: &Path) -> io::Result<PathBuf> {
+    let mut todo = components(path);
+    let mut done = PathBuf::new();
+    let mut links = 0;
+    while let Some(part) = todo.pop_front() {
+        if part == ".." {
+            done.pop();
+            continue;
+        }
+        let here = root.join(&done).join(&part);
+        if fs::symlink_metadata(&here)?.is_symlink() {
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(io::Error::from_raw_os_error(libc::ELOOP));
+            }
+            let target = fs::read_link(&here)?;
+            if target.is_absolute() {
+                done.clear();
+            }
+            for part in components(&target).into_iter().rev() {
+                todo.push_front(part);
+            }
+        } else {
+            done.push(part);
+        }
+    }
+    Ok(root.join(done))
+}
+
+fn components(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(part) => Some(part.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_do_not_lead_out_of_the_root() {
+        let root = tempfile::tempdir().expect("a folder");
+        let root = root.path();
+        fs::create_dir_all(root.join("usr/lib")).expect("made");
+        fs::write(root.join("usr/lib/libx.so.1"), "x").expect("written");
+        symlink("/usr/lib", root.join("lib")).expect("linked");
+        symlink(
+            "../../../../usr/lib/libx.so.1",
+            root.join("usr/lib/libx.so"),
+        )
+        .expect("linked");
+        symlink("loop", root.join("loop")).expect("linked");
+        let inside = root.join("usr/lib/libx.so.1");
+        for path in ["/lib/libx.so", "lib/libx.so.1", "/../../lib/./libx.so"] {
+            assert_eq!(
+                resolve(root, Path::new(path)).expect("found"),
+                inside,
+                "{path}"
+            );
+        }
+        assert!(resolve(root, Path::new("/loop")).is_err());
+        assert!(resolve(root, Path::new("/etc/passwd")).is_err());
+    }
+}

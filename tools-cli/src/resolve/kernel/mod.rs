@@ -1,0 +1,201 @@
+//! Functions of the kernel that can be probed.
+
+mod dangerous;
+mod kallsyms;
+mod traceable;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+};
+
+use self::{kallsyms::Symbol, traceable::Traceable};
+use super::{
+    Error, KernelAddr, Tracefs,
+    found::Found,
+    probe::{AttachPoint, KernelPoint, Probe},
+    suggest,
+};
+use crate::{
+    attach::Skipped,
+    spec::{Function, Pattern},
+};
+
+/// Finds the kernel functions that `function` means.
+///
+/// A literal name is taken as it is; a pattern is held against the functions that ftrace lists,
+/// less those that are dangerous to probe.
+///
+/// # Errors
+///
+/// When there are none, or the kernel's symbols can't be read.
+pub(super) fn find(function: &Function) -> Result<Found, Error> {
+    let text = fs::read_to_string("/proc/kallsyms").map_err(Error::Kallsyms)?;
+    let symbols = || kallsyms::parse(&text);
+    match function.name.literal() {
+        Some(_) => find_in(function, symbols(), None),
+        None => {
+            let tracefs = Tracefs::open();
+            let traceable = Traceable::read(tracefs.as_ref().ok());
+            find_in(function, symbols(), Some(&traceable))
+        }
+    }
+}
+
+fn find_in<'a>(
+    function: &Function,
+    symbols: impl Iterator<Item = Symbol<'a>> + Clone,
+    traceable: Option<&Traceable>,
+) -> Result<Found, Error> {
+    let mut found = Found::default();
+    let mut chosen: BTreeMap<&str, Vec<Symbol<'a>>> = BTreeMap::new();
+    let mut by_address: HashMap<KernelAddr, &str> = HashMap::new();
+    for symbol in symbols
+        .clone()
+        .filter(|symbol| is_meant(&function.name, symbol.name))
+    {
+        if traceable.is_some_and(|traceable| !traceable.contains(&symbol)) {
+            continue;
+        }
+        if let Some(reason) = traceable.and_then(|_| dangerous::reason(symbol.name)) {
+            found.left_out.push(Skipped {
+                name: symbol.name.to_owned(),
+                reason: reason.to_owned(),
+            });
+            continue;
+        }
+        // Another name of the same function.
+        if let Some(address) = symbol.address
+            && *by_address.entry(address).or_insert(symbol.name) != symbol.name
+        {
+            continue;
+        }
+        chosen.entry(symbol.name).or_default().push(symbol);
+    }
+    if chosen.is_empty() && found.left_out.is_empty() {
+        return Err(Error::NoKernelFunction {
+            pattern: function.name.to_string(),
+            hint: suggest(
+                &function.name.to_string(),
+                symbols.map(|symbol| symbol.name),
+            ),
+        });
+    }
+    let probes = chosen
+        .into_iter()
+        .map(|(name, symbols)| probe(function, name, &symbols));
+    found.probes.extend(probes);
+    Ok(found)
+}
+
+/// Whether the pattern means the name, or the name without what a compiler appends to copies of a
+/// function (`vfs_read.isra.0`).
+fn is_meant(pattern: &Pattern, name: &str) -> bool {
+    const SUFFIXES: [&str; 5] = [".isra.", ".constprop.", ".part.", ".llvm.", ".lto_priv."];
+    if pattern.matches(name) {
+        return true;
+    }
+    let ends = SUFFIXES.iter().filter_map(|suffix| name.find(suffix));
+    ends.min().is_some_and(|end| pattern.matches(&name[..end]))
+}
+
+fn probe(function: &Function, name: &str, symbols: &[Symbol<'_>]) -> Probe {
+    let mut points: Vec<_> = symbols
+        .iter()
+        .map(|symbol| {
+            AttachPoint::Kernel(KernelPoint {
+                function: name.to_owned(),
+                module: symbol.module.map(str::to_owned),
+                address: symbol.address,
+                offset: function.offset,
+                moment: function.moment,
+            })
+        })
+        .collect();
+    // With addresses hidden, functions of one name look the same, and are known by it once.
+    points.dedup();
+    Probe {
+        name: name.to_owned(),
+        points,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Moment;
+
+    const KALLSYMS: &str = "\
+ffffffff81000000 T _text
+ffffffff81000100 T vfs_read
+ffffffff81000100 T vfs_read_alias
+ffffffff81000200 t vfs_write.isra.0
+ffffffff81000300 t vfs_twin
+ffffffff81000400 t vfs_twin
+ffffffff81000500 D vfs_data
+ffffffff81000600 T vfs_notrace
+ffffffff81000700 T rcu_read_lock_sched
+ffffffffc0000000 t vfs_module\t[ext4]
+ffffffffc0001000 t vfs_bpf\t[bpf]
+";
+    const LISTED: &str = "\
+ffffffff81000104 vfs_read
+ffffffff81000204 vfs_write.isra.0
+ffffffff81000300 vfs_twin
+ffffffff81000404 vfs_twin
+ffffffff81000704 rcu_read_lock_sched
+ffffffffc0000004 vfs_module [ext4]
+";
+
+    fn find_listed(pattern: &str, listed: Option<&str>) -> Result<Found, Error> {
+        let function = Function {
+            name: Pattern::glob(pattern),
+            offset: 0,
+            moment: Moment::Entry,
+        };
+        let traceable = listed.map(Traceable::from_addresses);
+        find_in(&function, kallsyms::parse(KALLSYMS), traceable.as_ref())
+    }
+
+    fn shape(found: &Found) -> Vec<(&str, usize)> {
+        let probes = found.probes.iter();
+        probes
+            .map(|probe| (probe.name.as_str(), probe.points.len()))
+            .collect()
+    }
+
+    #[test]
+    fn a_pattern_means_what_ftrace_lists_each_function_once() {
+        let found = find_listed("vfs_*", Some(LISTED)).expect("some");
+        let expected = [
+            ("vfs_module", 1),
+            ("vfs_read", 1),
+            ("vfs_twin", 2),
+            ("vfs_write.isra.0", 1),
+        ];
+        assert_eq!(shape(&found), expected);
+    }
+
+    #[test]
+    fn a_plain_name_means_the_compilers_copies_too() {
+        let found = find_listed("vfs_write", None).expect("found");
+        assert_eq!(shape(&found), [("vfs_write.isra.0", 1)]);
+    }
+
+    #[test]
+    fn dangerous_functions_are_left_out_of_patterns_only() {
+        let found = find_listed("*rcu*", Some(LISTED)).expect("matched");
+        assert_eq!(shape(&found), []);
+        assert_eq!(found.left_out.len(), 1);
+        let found = find_listed("rcu_read_lock_sched", None).expect("asked for by name");
+        assert_eq!(shape(&found), [("rcu_read_lock_sched", 1)]);
+    }
+
+    #[test]
+    fn an_unknown_name_gets_the_nearest() {
+        let error = find_listed("vfs_raed", None)
+            .expect_err("unknown")
+            .to_string();
+        assert!(error.contains("vfs_read"), "{error}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Which functions the kernel lets be traced.
+
+use std::collections::HashSet;
+
+use super::{super::Tracefs, kallsyms::Symbol};
+use crate::kernel::mount::mount_privately;
+
+/// What a symbol must be in to be offered for a pattern.
+#[derive(Debug)]
+pub(super) enum Traceable {
+    /// The places that ftrace can patch, ascending (`available_filter_functions_addrs`, Linux 6.5).
+    Addresses(Vec<u64>),
+    /// The functions that it can patch, by name (`available_filter_functions`).
+    Names(HashSet<String>),
+    /// No list; everything but these address ranges, where kprobes refuse to go.
+    AllBut(Vec<(u64, u64)>),
+}
+
+/// How far behind a function's start its ftrace site may be: behind an `endbr64`, or a branch
+/// target and pointer authentication on other machines.
+const SITE_WITHIN_BYTES: u64 = 16;
+
+impl Traceable {
+    /// The best list that the kernel offers.
+    pub(super) fn read(tracefs: Option<&Tracefs>) -> Self {
+        let read = |file| tracefs.and_then(|tracefs| tracefs.read(file).ok());
+        if let Some(text) = read("available_filter_functions_addrs") {
+            return Self::from_addresses(&text);
+        }
+        if let Some(text) = read("available_filter_functions") {
+            return Self::from_names(&text);
+        }
+        Self::AllBut(read_blacklist().unwrap_or_default())
+    }
+
+    pub(super) fn from_addresses(text: &str) -> Self {
+        let mut addresses: Vec<u64> = text.lines().filter_map(leading_address).collect();
+        addresses.sort_unstable();
+        Self::Addresses(addresses)
+    }
+
+    fn from_names(text: &str) -> Self {
+        let names = text.lines().filter_map(|line| line.split(' ').next());
+        Self::Names(names.map(str::to_owned).collect())
+    }
+
+    /// Whether `symbol` may be probed, as far as can be said.
+    pub(super) fn contains(&self, symbol: &Symbol<'_>) -> bool {
+        match (self, symbol.address) {
+            (Self::Addresses(sites), Some(address)) => {
+                let first = sites.partition_point(|&site| site < address.0);
+                sites
+                    .get(first)
+                    .is_some_and(|site| site - address.0 < SITE_WITHIN_BYTES)
+            }
+            (Self::Names(names), _) => names.contains(symbol.name),
+            (Self::AllBut(ranges), Some(address)) => !ranges
+                .iter()
+                .any(|(start, end)| (*start..*end).contains(&address.0)),
+            (Self::Addresses(_) | Self::AllBut(_), None) => true,
+        }
+    }
+}
+
+fn leading_address(line: &str) -> Option<u64> {
+    u64::from_str_radix(line.split(' ').next()?, 16).ok()
+}
+
+/// The address ranges in debugfs's `kprobes/blacklist`, through a mount of our own.
+fn read_blacklist() -> Option<Vec<(u64, u64)>> {
+    use std::os::fd::AsRawFd as _;
+
+    let debugfs = mount_privately(c"debugfs").ok()?;
+    let path = format!("/proc/self/fd/{}/kprobes/blacklist", debugfs.as_raw_fd());
+    let text = std::fs::read_to_string(path).ok()?;
+    Some(text.lines().filter_map(parse_range).collect())
+}
+
+/// The range in a line such as `0xffffffff81000000-0xffffffff81000010`, a tab, and a name.
+fn parse_range(line: &str) -> Option<(u64, u64)> {
+    let (start, end) = line.split_ascii_whitespace().next()?.split_once('-')?;
+    let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+    Some((number(start)?, number(end)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::KernelAddr, *};
+
+    fn symbol(name: &'static str, address: u64) -> Symbol<'static> {
+        Symbol {
+            name,
+            address: Some(KernelAddr(address)),
+            module: None,
+        }
+    }
+
+    #[test]
+    fn a_site_belongs_to_the_function_that_starts_just_before_it() {
+        let listed = Traceable::from_addresses("2004 b\n1000 a [mod]\n");
+        assert!(listed.contains(&symbol("a", 0x1000)));
+        assert!(listed.contains(&symbol("b", 0x2000)));
+        assert!(!listed.contains(&symbol("c", 0x2008)));
+        assert!(!listed.contains(&symbol("d", 0x1ff0)));
+    }
+
+    #[test]
+    fn names_are_taken_without_their_module() {
+        let listed = Traceable::from_names("vfs_read\next4_read [ext4]\n");
+        assert!(listed.contains(&symbol("ext4_read", 1)));
+        assert!(!listed.contains(&symbol("vfs_write", 1)));
+    }
+
+    #[test]
+    fn blacklisted_ranges_are_left_out() {
+        assert_eq!(parse_range("0x10-0x20\tname"), Some((0x10, 0x20)));
+        assert_eq!(parse_range("rubbish"), None);
+        let listed = Traceable::AllBut(vec![(0x10, 0x20)]);
+        assert!(!listed.contains(&symbol("in", 0x1f)));
+        assert!(listed.contains(&symbol("behind", 0x20)));
+    }
+}

@@ -1,0 +1,110 @@
+//! Statically defined probes of programs and libraries.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    AttachPoint, Error, Probe, Scope, TargetFile, UserPoint,
+    binary::{self, BinaryFiles},
+    elf::{Image, UsdtSite},
+    found::Found,
+    suggest,
+};
+use crate::spec::{Moment, Pattern};
+
+/// Finds the probes that `probe` means in `binary`, for each process of the scope.
+///
+/// With a process, `binary` may also be a provider: all files that the process has mapped are
+/// searched for it (`u:hotspot:gc__begin` finds the JVM's library).
+///
+/// # Errors
+///
+/// When the binary is not there or can't be read, or none of its probes is meant.
+pub(super) fn find(
+    binary: &str,
+    provider: Option<&Pattern>,
+    probe: &Pattern,
+    scope: &Scope,
+) -> Result<Found, Error> {
+    let mut found = Found::default();
+    let mut points: BTreeMap<(String, String), Vec<AttachPoint>> = BTreeMap::new();
+    for pid in scope.rounds() {
+        let before = points.len();
+        let mut known = Vec::new();
+        let BinaryFiles {
+            files,
+            provider: is_provider,
+        } = binary::find_or_all(binary, pid)?;
+        for file in files {
+            let file = Arc::new(scope.confine(file));
+            for site in sites(&file, is_provider, &mut found)? {
+                let wanted = if is_provider {
+                    site.provider == binary
+                } else {
+                    provider.is_none_or(|provider| provider.matches(&site.provider))
+                };
+                if wanted && probe.matches(&site.name) {
+                    let point = point(&file, &site);
+                    points
+                        .entry((site.provider, site.name))
+                        .or_default()
+                        .push(point);
+                } else {
+                    known.push(site.name);
+                }
+            }
+        }
+        if points.len() == before && points.is_empty() {
+            return Err(Error::NoUsdt {
+                place: binary.to_owned(),
+                pattern: probe.to_string(),
+                hint: hint(&probe.to_string(), &mut known),
+            });
+        }
+    }
+    found.notes.sort();
+    found.notes.dedup();
+    let probes = points
+        .into_iter()
+        .map(|((_, name), points)| Probe { name, points });
+    found.probes.extend(probes);
+    Ok(found)
+}
+
+/// The probes of a file. Among all files of a process, those that can't be read have none.
+fn sites(
+    file: &TargetFile,
+    is_one_of_many: bool,
+    found: &mut Found,
+) -> Result<Vec<UsdtSite>, Error> {
+    let read = || {
+        let image = Image::open_as(&file.path, &file.shown)?;
+        image.elf()?.usdt_probes()
+    };
+    match read() {
+        Ok(in_file) => {
+            found.notes.extend(in_file.notes);
+            Ok(in_file.sites)
+        }
+        Err(_) if is_one_of_many => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn point(file: &Arc<TargetFile>, site: &UsdtSite) -> AttachPoint {
+    AttachPoint::User(UserPoint {
+        file: Arc::clone(file),
+        offset: site.offset,
+        semaphore: site.semaphore,
+        moment: Moment::Entry,
+        symbol: format!("{}:{}", site.provider, site.name),
+    })
+}
+
+fn hint(wanted: &str, known: &mut Vec<String>) -> String {
+    known.sort_unstable();
+    known.dedup();
+    if known.is_empty() {
+        return "; it has none".to_owned();
+    }
+    suggest(wanted, known.iter().map(String::as_str))
+}
