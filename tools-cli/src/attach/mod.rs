@@ -1,0 +1,313 @@
+//! From resolved probes to links: the best way that the kernel allows, found by trying.
+//!
+//! Every kind of attach point has a list of ways, best first. A way gets all points that are left;
+//! what it can't take goes on to the next way, and what no way takes is left out with the reason.
+
+mod bisect;
+mod doubtful;
+mod fentry;
+mod kprobe_multi;
+mod link;
+mod mapped;
+mod perf_event;
+mod uprobe_multi;
+mod way;
+
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    time::{Duration, Instant},
+};
+
+pub use self::{link::Link, way::Way};
+use crate::{
+    kernel::bpf,
+    load::{self, Body, Loader},
+    resolve::{AttachPoint, Probe},
+};
+
+/// How probes are to be attached.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Use this way and no other.
+    pub only: Option<Way>,
+}
+
+/// An attach point and the number of its probe.
+#[derive(Clone, Copy, Debug)]
+struct Site<'a> {
+    point: &'a AttachPoint,
+    index: u32,
+}
+
+/// What a way is given beside the sites.
+struct Context<'a> {
+    loader: &'a Loader,
+    body: Body,
+    interrupted: &'a dyn Fn() -> bool,
+}
+
+/// What became of the sites that a way was given.
+#[derive(Default)]
+struct Outcome<'a> {
+    links: Vec<Link>,
+    programs: Vec<OwnedFd>,
+    failed: Vec<Failure<'a>>,
+}
+
+/// A site that a way could not take.
+#[derive(Debug)]
+struct Failure<'a> {
+    site: Site<'a>,
+    reason: String,
+}
+
+/// Why a way can't be used at all here.
+#[derive(Debug, thiserror::Error)]
+enum WayError {
+    #[error(transparent)]
+    Load(#[from] load::Error),
+    #[error("{0}")]
+    Unsupported(String),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Why nothing could be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The way that was asked for does not fit.
+    #[error("--attach-with {way} takes {takes}, and none was asked for")]
+    NoneFits {
+        /// The way.
+        way: Way,
+        /// What it takes.
+        takes: &'static str,
+    },
+    /// Every probe failed.
+    #[error("failed to attach any of {count} places{}", list_reasons(reasons))]
+    Nothing {
+        /// Attach points that were tried.
+        count: usize,
+        /// What was tried, and how it failed.
+        reasons: Vec<(String, String)>,
+    },
+    /// The caller wanted to stop.
+    #[error("interrupted while attaching")]
+    Interrupted,
+}
+
+fn list_reasons(reasons: &[(String, String)]) -> String {
+    reasons
+        .iter()
+        .map(|(what, reason)| format!("\n  {what}: {reason}"))
+        .collect()
+}
+
+/// Probes that are attached for as long as this lives.
+#[derive(Debug, Default)]
+pub struct Attached {
+    links: Vec<Link>,
+    programs: Vec<OwnedFd>,
+    /// Which ways were used.
+    pub used: Vec<Used>,
+    /// Which were tried before, and why they were not.
+    pub passed_over: Vec<(Way, String)>,
+    /// Which attach points were left out, and why.
+    pub skipped: Vec<Skipped>,
+    /// How many attach points of each probe are live.
+    live_points: Vec<u32>,
+}
+
+/// A way that was used.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    /// The way.
+    pub way: Way,
+    /// Attach points that are live through it.
+    pub points: usize,
+    /// Links that this took.
+    pub links: usize,
+    /// Time that this took.
+    pub elapsed: Duration,
+}
+
+/// An attach point that could not be attached.
+#[derive(Clone, Debug)]
+pub struct Skipped {
+    /// The point, in words.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Attached {
+    /// Number of probes that are live.
+    #[must_use]
+    pub fn live_count(&self) -> usize {
+        self.live_points
+            .iter()
+            .filter(|&&points| points > 0)
+            .count()
+    }
+
+    /// Events that the kernel did not run our programs for: recursion, and probes hit while they
+    /// were being handled. What an old kernel does not count is not in it.
+    #[must_use]
+    pub fn misses(&self) -> u64 {
+        let programs = self.programs.iter().map(OwnedFd::as_fd);
+        let missed_by_programs: u64 = programs
+            .map(|program| bpf::program_misses(program).unwrap_or(0))
+            .sum();
+        let missed_by_links: u64 = self.links.iter().map(Link::misses).sum();
+        missed_by_programs + missed_by_links
+    }
+}
+
+/// Attaches `body` to all `probes`; number `i` of the list has cookie `i`.
+///
+/// # Errors
+///
+/// When nothing at all could be attached, or `interrupted` says so.
+pub fn attach(
+    probes: &[Probe],
+    body: Body,
+    loader: &Loader,
+    options: Options,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Attached, Error> {
+    let context = Context {
+        loader,
+        body,
+        interrupted,
+    };
+    let mut remaining = sites(probes);
+    let count = remaining.len();
+    let _mapped = mapped::Mapped::new(&remaining);
+    let mut reasons: Vec<Option<String>> = Vec::new();
+    let mut attached = Attached {
+        live_points: vec![0; probes.len()],
+        ..Attached::default()
+    };
+    reasons.resize(count, None);
+
+    for way in ways(options, &remaining)? {
+        let (mine, others): (Vec<_>, Vec<_>) = remaining
+            .into_iter()
+            .zip(reasons)
+            .partition(|(site, _)| way.takes(site.point));
+        (remaining, reasons) = others.into_iter().unzip();
+        if mine.is_empty() {
+            continue;
+        }
+        let tried: Vec<Site<'_>> = mine.iter().map(|(site, _)| *site).collect();
+        let start = Instant::now();
+        match way.attach(&tried, &context) {
+            Ok(outcome) => {
+                for failure in attached.take(way, &tried, outcome, start.elapsed()) {
+                    remaining.push(failure.site);
+                    reasons.push(Some(failure.reason));
+                }
+            }
+            Err(WayError::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => {
+                let reason = error.to_string();
+                for (site, earlier) in mine {
+                    remaining.push(site);
+                    reasons.push(earlier.or_else(|| Some(reason.clone())));
+                }
+                attached.passed_over.push((way, reason));
+            }
+        }
+    }
+
+    attached.skipped = describe(&remaining, reasons);
+    if attached.links.is_empty() {
+        return Err(Error::Nothing {
+            count,
+            reasons: attached.reasons(),
+        });
+    }
+    Ok(attached)
+}
+
+impl Attached {
+    /// Keeps what `other` holds as well.
+    pub fn extend(&mut self, other: Self) {
+        self.links.extend(other.links);
+        self.programs.extend(other.programs);
+    }
+
+    /// Takes over what a way has attached, and hands back what it could not.
+    fn take<'a>(
+        &mut self,
+        way: Way,
+        tried: &[Site<'a>],
+        outcome: Outcome<'a>,
+        elapsed: Duration,
+    ) -> Vec<Failure<'a>> {
+        for site in tried {
+            self.live_points[site.index as usize] += 1;
+        }
+        for failure in &outcome.failed {
+            self.live_points[failure.site.index as usize] -= 1;
+        }
+        if !outcome.links.is_empty() {
+            self.used.push(Used {
+                way,
+                points: tried.len() - outcome.failed.len(),
+                links: outcome.links.len(),
+                elapsed,
+            });
+        }
+        self.links.extend(outcome.links);
+        self.programs.extend(outcome.programs);
+        outcome.failed
+    }
+
+    /// For an error: each way's reason once, then the first few points'.
+    fn reasons(&self) -> Vec<(String, String)> {
+        const POINTS: usize = 3;
+        let ways = self
+            .passed_over
+            .iter()
+            .map(|(way, reason)| (way.to_string(), reason.clone()));
+        let known: Vec<&String> = self.passed_over.iter().map(|(_, reason)| reason).collect();
+        let points = self
+            .skipped
+            .iter()
+            .filter(|skipped| !known.contains(&&skipped.reason))
+            .take(POINTS)
+            .map(|skipped| (skipped.name.clone(), skipped.reason.clone()));
+        ways.chain(points).collect()
+    }
+}
+
+fn sites(probes: &[Probe]) -> Vec<Site<'_>> {
+    (0..)
+        .zip(probes)
+        .flat_map(|(index, probe)| probe.points.iter().map(move |point| Site { point, index }))
+        .collect()
+}
+
+/// The ways to try, best first.
+fn ways(options: Options, sites: &[Site<'_>]) -> Result<Vec<Way>, Error> {
+    match options.only {
+        None => Ok(Way::ALL.to_vec()),
+        Some(way) if sites.iter().any(|site| way.takes(site.point)) => Ok(vec![way]),
+        Some(way) => Err(Error::NoneFits {
+            way,
+            takes: way.takes_what(),
+        }),
+    }
+}
+
+fn describe(sites: &[Site<'_>], reasons: Vec<Option<String>>) -> Vec<Skipped> {
+    sites
+        .iter()
+        .zip(reasons)
+        .map(|(site, reason)| Skipped {
+            name: site.point.to_string(),
+            reason: reason.unwrap_or_else(|| "no way of attaching takes it".to_owned()),
+        })
+        .collect()
+}

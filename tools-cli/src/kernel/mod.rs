@@ -1,0 +1,9 @@
+//! The system calls that probes are made of, and nothing else: `bpf(2)`, `perf_event_open(2)`,
+//! `ioctl(2)`, limits. What they are used for is decided elsewhere.
+
+pub mod bpf;
+pub mod limits;
+pub mod mount;
+pub mod perf;
+pub mod pid_namespace;
+pub mod release;
