@@ -10,5 +10,14 @@
 //! [`tool`] holds the tools, each a walk along that way. Only [`kernel`] makes the system calls
 //! `bpf`, `perf_event_open` and `ioctl`.
 
+pub mod attach;
+pub mod cli;
+pub mod collect;
+pub mod kernel;
+pub mod load;
+pub mod render;
 pub mod resolve;
+pub mod snippet;
 pub mod spec;
+pub mod suggest;
+pub mod tool;

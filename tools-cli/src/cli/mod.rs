@@ -1,0 +1,98 @@
+//! The command line: flags to requests, errors to messages and exit statuses.
+
+mod filters;
+mod funccount;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Parser;
+
+use crate::tool::{self, Console, Status};
+
+/// The exit status of a run that failed.
+const FAILED: u8 = 1;
+/// The exit status of a command line that makes no sense; clap exits with the same.
+const BAD_COMMAND_LINE: u8 = 2;
+
+/// Count and trace what the kernel and programs do.
+#[derive(Parser)]
+#[command(name = "probekit", version)]
+struct Probekit {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(clap::Subcommand)]
+enum Tool {
+    Funccount(funccount::Args),
+}
+
+/// A command line that clap took and we do not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadCommandLine(String);
+
+/// Runs the tool that `arguments` name: by the program's own name (`funccount …`) or by the first
+/// argument (`probekit funccount …`).
+#[must_use]
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let tool = match tool_of_name(arguments.first()) {
+        Some("funccount") => Tool::Funccount(funccount::Args::parse_from(arguments)),
+        _ => Probekit::parse_from(arguments).tool,
+    };
+    match run(&tool) {
+        Ok(Status::Done) => ExitCode::SUCCESS,
+        Ok(Status::Command(status)) => ExitCode::from(status),
+        Err(error) if tool::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let is_bad_line = error.is::<BadCommandLine>();
+            ExitCode::from(if is_bad_line {
+                BAD_COMMAND_LINE
+            } else {
+                FAILED
+            })
+        }
+    }
+}
+
+fn tool_of_name(program: Option<&OsString>) -> Option<&str> {
+    Path::new(program?).file_name()?.to_str()
+}
+
+fn run(tool: &Tool) -> anyhow::Result<Status> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut results = io::stdout().lock();
+    let mut messages = io::stderr().lock();
+    match tool {
+        Tool::Funccount(args) => {
+            let (request, options) = args.request()?;
+            let mut console = Console {
+                results: &mut results,
+                messages: &mut messages,
+                verbose: args.verbose,
+            };
+            runtime.block_on(tool::funccount::run(&request, &options, &mut console))
+        }
+    }
+}
+
+/// Seconds, with or without a fraction; more than none.
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected seconds, as 5 or 0.5".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("expected more than 0 seconds, and not millions of years".to_owned()),
+    }
+}

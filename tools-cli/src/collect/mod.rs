@@ -1,0 +1,5 @@
+//! What the programs have gathered, read from their maps.
+
+mod counts;
+
+pub use counts::{Counts, Error};

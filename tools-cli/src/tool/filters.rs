@@ -1,0 +1,147 @@
+//! The filters that every tool shares: from the user's words to settings and maps.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+};
+
+use probes_common::{COMM_BYTES, CommFilter, Settings};
+
+use crate::{
+    kernel::pid_namespace::PidNamespace,
+    load::{MapName, Maps},
+};
+
+/// Which events are wanted; all of them by default.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    /// Only these processes, as the caller's PID namespace numbers them.
+    pub pids: Vec<u32>,
+    /// And their children from now on.
+    pub follow_forks: bool,
+    /// Only this thread.
+    pub tid: Option<u32>,
+    /// Only this user, by real user ID.
+    pub uid: Option<u32>,
+    /// Only tasks in this cgroup (version 2) or below it.
+    pub cgroup: Option<PathBuf>,
+    /// Only tasks whose command name contains this.
+    pub comm: Option<String>,
+    /// Only this CPU.
+    pub cpu: Option<u32>,
+}
+
+/// Why a filter can't be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is longer than any command name.
+    #[error("no command name contains {text:?}: they have at most {} bytes", COMM_BYTES - 1)]
+    Comm {
+        /// The text.
+        text: String,
+    },
+    /// The cgroup is not there, or is none.
+    #[error("failed to open the cgroup {}: {error}", path.display())]
+    Cgroup {
+        /// Its path.
+        path: PathBuf,
+        /// The error.
+        error: io::Error,
+    },
+    /// The kernel does not take it as a cgroup.
+    #[error("{} is not a cgroup of version 2: {error}", path.display())]
+    NotCgroup {
+        /// Its path.
+        path: PathBuf,
+        /// The error.
+        error: io::Error,
+    },
+    /// The PID namespace can't be found out.
+    #[error("failed to read /proc/self/ns/pid: {0}; is /proc mounted?")]
+    Namespace(io::Error),
+    /// A map could not be filled.
+    #[error("failed to pass the filter to the kernel: {0}")]
+    Map(io::Error),
+    /// There is no such process.
+    #[error("no process has the PID {pid}")]
+    NoProcess {
+        /// The PID.
+        pid: u32,
+    },
+    /// There is no such thread.
+    #[error("no thread has the TID {tid}")]
+    NoThread {
+        /// The TID.
+        tid: u32,
+    },
+}
+
+impl Filters {
+    /// Checks what can be checked before anything is loaded.
+    ///
+    /// # Errors
+    ///
+    /// When a process or thread is not there.
+    pub fn check(&self) -> Result<(), Error> {
+        let exists = |number: &u32| Path::new("/proc").join(number.to_string()).exists();
+        if let Some(&pid) = self.pids.iter().find(|pid| !exists(pid)) {
+            return Err(Error::NoProcess { pid });
+        }
+        match self.tid.filter(|tid| !exists(tid)) {
+            Some(tid) => Err(Error::NoThread { tid }),
+            None => Ok(()),
+        }
+    }
+
+    /// The settings that make the programs filter.
+    ///
+    /// # Errors
+    ///
+    /// When the command name is too long, or the PID namespace can't be found out.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        let text = self.comm.as_deref().unwrap_or_default();
+        let comm = CommFilter::new(text.as_bytes()).ok_or_else(|| Error::Comm {
+            text: text.to_owned(),
+        })?;
+        let namespace = PidNamespace::current().map_err(Error::Namespace)?;
+        Ok(Settings {
+            pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
+            pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
+            comm,
+            filter_pids: (!self.pids.is_empty()).into(),
+            follow_forks: self.follow_forks.into(),
+            filter_cgroup: self.cgroup.is_some().into(),
+            tid: self.tid.unwrap_or(0),
+            filter_uid: self.uid.is_some().into(),
+            uid: self.uid.unwrap_or(0),
+            filter_cpu: self.cpu.is_some().into(),
+            cpu: self.cpu.unwrap_or(0),
+            ..Settings::default()
+        })
+    }
+
+    /// Fills the maps that the programs look things up in.
+    ///
+    /// # Errors
+    ///
+    /// When the cgroup is none, or the kernel takes no more.
+    pub fn fill(&self, maps: &Maps) -> Result<(), Error> {
+        for &pid in &self.pids {
+            maps.update(MapName::Pids, pid, &[1]).map_err(Error::Map)?;
+        }
+        let Some(path) = &self.cgroup else {
+            return Ok(());
+        };
+        let cgroup = File::open(path).map_err(|error| Error::Cgroup {
+            path: path.clone(),
+            error,
+        })?;
+        maps.update(MapName::Cgroup, 0, &cgroup.as_raw_fd().to_ne_bytes())
+            .map_err(|error| Error::NotCgroup {
+                path: path.clone(),
+                error,
+            })
+    }
+}

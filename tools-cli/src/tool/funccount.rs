@@ -1,0 +1,72 @@
+//! funccount: how often each function, tracepoint or USDT probe is hit.
+
+use chrono::Local;
+
+use super::{
+    Console, Status,
+    session::{Request, Session},
+    wait::Event,
+};
+use crate::{
+    collect::Counts,
+    load::Body,
+    render::{CountTable, Row},
+};
+
+/// What funccount is asked for, beside what every tool is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How the table looks.
+    pub table: CountTable,
+    /// Show the program before starting.
+    pub show_program: bool,
+}
+
+/// Counts until something ends it.
+///
+/// # Errors
+///
+/// When nothing could be attached, or the results can't be written.
+pub async fn run(
+    request: &Request,
+    options: &Options,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Status> {
+    let mut session = Session::start(request, Body::Count, console).await?;
+    if options.show_program {
+        console.say(session.program_text()?);
+    }
+    let mut counts = Counts::open(session.maps(), session.probes().len())?;
+    console.say(title(&session, request));
+    let ended = loop {
+        let event = session.next().await?;
+        if event == Event::ReaderGone {
+            break event;
+        }
+        let rows = session.probes().iter().zip(counts.take()?);
+        let rows = rows.map(|(probe, count)| Row {
+            name: &probe.name,
+            count,
+        });
+        options
+            .table
+            .write(console.results, Local::now(), rows.collect())?;
+        if event != Event::Interval {
+            break event;
+        }
+    };
+    session.finish(ended, console)
+}
+
+fn title(session: &Session, request: &Request) -> String {
+    let patterns: Vec<String> = request
+        .specs
+        .iter()
+        .map(|spec| format!("\"{}\"", spec.text))
+        .collect();
+    format!(
+        "Tracing {} functions for {}... Hit Ctrl-C to end.",
+        session.live_count(),
+        patterns.join(", ")
+    )
+}

@@ -1,0 +1,53 @@
+//! The tools, each the way from a request to a report.
+
+mod command;
+mod filters;
+mod follow;
+pub mod funccount;
+mod session;
+mod wait;
+
+use std::io::{self, Write};
+
+pub use self::{filters::Filters, session::Request};
+
+/// Where a tool writes.
+pub struct Console<'a> {
+    /// Results, and nothing else.
+    pub results: &'a mut dyn Write,
+    /// Everything else.
+    pub messages: &'a mut dyn Write,
+    /// Whether details are wanted.
+    pub verbose: bool,
+}
+
+impl Console<'_> {
+    /// Writes a line of what is not a result. That it can't be written is no reason to stop.
+    pub fn say(&mut self, line: impl std::fmt::Display) {
+        let _ = writeln!(self.messages, "{line}");
+    }
+
+    /// Writes a line for those who want details.
+    pub fn detail(&mut self, line: impl std::fmt::Display) {
+        if self.verbose {
+            self.say(line);
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// As it should.
+    Done,
+    /// With the command that was traced, and its exit status.
+    Command(u8),
+}
+
+/// Whether an error only says that the reader of our results has gone.
+#[must_use]
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

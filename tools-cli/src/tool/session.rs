@@ -1,0 +1,311 @@
+//! What every tool does around its own body and report: resolve, load, attach, wait, and tell
+//! honestly what was left out or lost.
+
+use std::{
+    ffi::OsString,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use super::{
+    Console, Filters, Status,
+    command::{Held, Running},
+    follow,
+    wait::{Event, StopSignals, Waiter},
+};
+use crate::{
+    attach::{self, Attached, Skipped},
+    collect::Counts,
+    load::{Body, Loader, MapSizes, Maps},
+    render::{Escaped, Grouped},
+    resolve::{self, Probe, Resolved, Scope},
+    spec::ProbeSpec,
+};
+
+/// What every tool is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Which probes.
+    pub specs: Vec<ProbeSpec>,
+    /// Which events of theirs.
+    pub filters: Filters,
+    /// A command to run and trace; empty for none.
+    pub command: Vec<OsString>,
+    /// How to attach.
+    pub attach: attach::Options,
+    /// Time between reports.
+    pub interval: Option<Duration>,
+    /// Time until the end.
+    pub duration: Option<Duration>,
+}
+
+/// A run: probes that are live.
+#[derive(Debug)]
+pub struct Session {
+    body: Body,
+    probes: Vec<Probe>,
+    loader: Loader,
+    attached: Attached,
+    /// The probes that follow forks, if they are followed.
+    following: Option<Attached>,
+    left_out: Vec<Skipped>,
+    waiter: Waiter,
+    command: Option<Running>,
+}
+
+impl Session {
+    /// Walks from the request to live probes, then lets the command run if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When any stage fails, or a signal asks us to stop.
+    pub async fn start(
+        request: &Request,
+        body: Body,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<Self> {
+        let mut signals = StopSignals::catch().context("failed to catch signals")?;
+        crate::kernel::limits::raise().context("failed to read this process's limits")?;
+        request.filters.check()?;
+
+        let start = Instant::now();
+        let scope = Scope {
+            pids: request.filters.pids.clone(),
+            only_them: !request.filters.follow_forks,
+        };
+        let resolved = resolve::resolve(&request.specs, &scope)?;
+        for note in &resolved.notes {
+            console.say(format_args!("note: {note}"));
+        }
+        console.detail(format_args!(
+            "resolved {} probes in {:.1?}",
+            Grouped(resolved.probes.len() as u64),
+            start.elapsed()
+        ));
+
+        if let ([], Some(first)) = (resolved.probes.as_slice(), resolved.left_out.first()) {
+            let name = Escaped(&first.name);
+            anyhow::bail!("nothing is left to probe: {name}: {}", first.reason);
+        }
+
+        let command = Held::start(&request.command)?;
+        let filters = with_command(&request.filters, command.as_ref());
+        let loader = load(&filters, &resolved)?;
+        let following = filters
+            .follow_forks
+            .then(|| follow::attach(&loader))
+            .transpose()?;
+        let (loader, probes, attached) =
+            attach_unless_stopped(loader, resolved.probes, body, request.attach, &mut signals)
+                .await?;
+        let session = Self {
+            body,
+            waiter: Waiter::start(
+                signals,
+                request.interval,
+                request.duration,
+                &watched(&request.filters, command.as_ref()),
+            )
+            .context("failed to watch the traced processes")?,
+            command: command.map(Held::release).transpose()?,
+            probes,
+            loader,
+            attached,
+            following,
+            left_out: resolved.left_out,
+        };
+        session.tell_details(console);
+        Ok(session)
+    }
+
+    /// The probes, by number.
+    #[must_use]
+    pub fn probes(&self) -> &[Probe] {
+        &self.probes
+    }
+
+    /// How many of them are live.
+    #[must_use]
+    pub fn live_count(&self) -> usize {
+        self.attached.live_count()
+    }
+
+    /// The maps that the programs write.
+    #[must_use]
+    pub const fn maps(&self) -> &Maps {
+        self.loader.maps()
+    }
+
+    /// The instructions of the program, one a line.
+    ///
+    /// # Errors
+    ///
+    /// When the object has no such program.
+    pub fn program_text(&self) -> anyhow::Result<String> {
+        Ok(self.loader.disassemble(self.body)?)
+    }
+
+    /// Waits for what happens next.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't tell.
+    pub async fn next(&mut self) -> anyhow::Result<Event> {
+        self.waiter.next().await.context("failed to wait")
+    }
+
+    /// Ends the run: detaches, and tells what was missed or left out.
+    ///
+    /// # Errors
+    ///
+    /// When the losses can't be read, or the command's status can't.
+    pub fn finish(mut self, ended: Event, console: &mut Console<'_>) -> anyhow::Result<Status> {
+        let counts = Counts::open(self.maps(), 0)?;
+        let losses = self.losses(counts.not_followed()?);
+        let status = self.end_command(ended)?;
+        console.say("Detaching...");
+        let start = Instant::now();
+        drop((self.following, self.attached));
+        console.detail(format_args!("detached in {:.1?}", start.elapsed()));
+        if !losses.is_empty() {
+            console.say(losses.join("; "));
+        }
+        Ok(status)
+    }
+
+    /// What was lost, in words; nothing if nothing was.
+    fn losses(&self, not_followed: u64) -> Vec<String> {
+        let mut losses = Vec::new();
+        let misses = self.attached.misses();
+        if misses > 0 {
+            losses.push(format!(
+                "missed {} events: the kernel was already in a probe on that CPU",
+                Grouped(misses)
+            ));
+        }
+        if not_followed > 0 {
+            losses.push(format!(
+                "did not follow {} processes: more than {} at a time",
+                Grouped(not_followed),
+                Grouped(follow::AT_A_TIME.into())
+            ));
+        }
+        let skipped = self.attached.skipped.len() + self.left_out.len();
+        if skipped > 0 {
+            let all = self
+                .probes
+                .iter()
+                .map(|probe| probe.points.len())
+                .sum::<usize>();
+            losses.push(format!(
+                "skipped {} of {} places: {}, -v lists them",
+                Grouped(skipped as u64),
+                Grouped((all + self.left_out.len()) as u64),
+                self.first_skipped()
+            ));
+        }
+        losses
+    }
+
+    fn first_skipped(&self) -> String {
+        let first = self.attached.skipped.iter().chain(&self.left_out).next();
+        first.map_or_else(String::new, |skipped| {
+            format!("{} ({})", Escaped(&skipped.name), skipped.reason)
+        })
+    }
+
+    /// The command's status if it has ended; one that still runs when we stop is asked to end too.
+    fn end_command(&mut self, ended: Event) -> anyhow::Result<Status> {
+        match (&mut self.command, ended) {
+            (Some(command), Event::TargetEnded) => {
+                let status = command.status().context("failed to wait for the command")?;
+                Ok(Status::Command(status))
+            }
+            (Some(command), _) => {
+                command.terminate();
+                Ok(Status::Done)
+            }
+            (None, _) => Ok(Status::Done),
+        }
+    }
+
+    fn tell_details(&self, console: &mut Console<'_>) {
+        for used in &self.attached.used {
+            console.detail(format_args!(
+                "attached {} places by {}, {} links, in {:.1?}",
+                Grouped(used.points as u64),
+                used.way,
+                Grouped(used.links as u64),
+                used.elapsed
+            ));
+        }
+        for (way, reason) in &self.attached.passed_over {
+            console.detail(format_args!("passed over {way}: {reason}"));
+        }
+        for skipped in self.attached.skipped.iter().chain(&self.left_out) {
+            let name = Escaped(&skipped.name);
+            console.detail(format_args!("skipped {name}: {}", skipped.reason));
+        }
+    }
+}
+
+/// With a command, only it and what it forks is looked at.
+fn with_command(filters: &Filters, command: Option<&Held>) -> Filters {
+    let mut filters = filters.clone();
+    if let Some(command) = command {
+        filters.pids = vec![command.pid()];
+        filters.follow_forks = true;
+    }
+    filters
+}
+
+/// The processes whose end is ours.
+fn watched(filters: &Filters, command: Option<&Held>) -> Vec<u32> {
+    command.map_or_else(|| filters.pids.clone(), |command| vec![command.pid()])
+}
+
+fn load(filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {
+    let mut settings = filters.settings()?;
+    if filters.follow_forks {
+        follow::set_offsets(&mut settings)?;
+    }
+    let sizes = MapSizes {
+        counts: u32::try_from(resolved.probes.len())?,
+        pids: u32::try_from(filters.pids.len())?,
+        followed: if filters.follow_forks {
+            follow::AT_A_TIME
+        } else {
+            1
+        },
+    };
+    let loader = Loader::new(settings, &sizes)?;
+    filters.fill(loader.maps())?;
+    Ok(loader)
+}
+
+/// Attaches on a thread of its own, so that a signal can be heard meanwhile.
+async fn attach_unless_stopped(
+    loader: Loader,
+    probes: Vec<Probe>,
+    body: Body,
+    options: attach::Options,
+    signals: &mut StopSignals,
+) -> anyhow::Result<(Loader, Vec<Probe>, Attached)> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let is_stopped = Arc::clone(&stopped);
+    let mut work = tokio::task::spawn_blocking(move || {
+        let interrupted = || is_stopped.load(Ordering::Relaxed);
+        let attached = attach::attach(&probes, body, &loader, options, &interrupted)?;
+        Ok((loader, probes, attached))
+    });
+    tokio::select! {
+        result = &mut work => return result?,
+        () = signals.next() => stopped.store(true, Ordering::Relaxed),
+    }
+    work.await?
+}

@@ -1,0 +1,192 @@
+//! What a running tool waits for.
+
+use std::{
+    future::pending,
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
+    time::Duration,
+};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Instant, sleep_until},
+};
+
+/// Why a tool stops, or what it is woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An interval is over.
+    Interval,
+    /// The time asked for is over.
+    Elapsed,
+    /// A signal asks us to stop.
+    Signal,
+    /// The processes that were asked for have ended.
+    TargetEnded,
+    /// Nobody reads our results any more.
+    ReaderGone,
+}
+
+/// The signals that ask a tool to stop.
+#[derive(Debug)]
+pub struct StopSignals(Vec<Signal>);
+
+impl StopSignals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    ///
+    /// When handlers can't be installed.
+    pub fn catch() -> io::Result<Self> {
+        [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ]
+        .into_iter()
+        .map(signal)
+        .collect::<io::Result<_>>()
+        .map(Self)
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = self.0.as_mut_slice() else {
+            return pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => (),
+            _ = terminate.recv() => (),
+            _ = hangup.recv() => (),
+        }
+    }
+}
+
+/// Waits for one event after the other.
+#[derive(Debug)]
+pub struct Waiter {
+    signals: StopSignals,
+    interval: Option<Duration>,
+    next_interval: Option<Instant>,
+    deadline: Option<Instant>,
+    targets: Vec<AsyncFd<OwnedFd>>,
+    reader: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Waiter {
+    /// Starts the clocks.
+    ///
+    /// # Errors
+    ///
+    /// When processes can't be watched; one that is gone already is no error.
+    pub fn start(
+        signals: StopSignals,
+        interval: Option<Duration>,
+        duration: Option<Duration>,
+        pids: &[u32],
+    ) -> io::Result<Self> {
+        let now = Instant::now();
+        Ok(Self {
+            signals,
+            interval,
+            next_interval: interval.map(|interval| now + interval),
+            deadline: duration.map(|duration| now + duration),
+            targets: watch_processes(pids)?,
+            reader: watch_stdout(),
+        })
+    }
+
+    /// The next event. An interval that ends with the whole time is the end, not an interval.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't tell.
+    pub async fn next(&mut self) -> io::Result<Event> {
+        let is_last =
+            matches!((self.next_interval, self.deadline), (Some(next), Some(end)) if next >= end);
+        let interval = if is_last { None } else { self.next_interval };
+        tokio::select! {
+            biased;
+            () = self.signals.next() => Ok(Event::Signal),
+            () = until(self.deadline) => Ok(Event::Elapsed),
+            () = reader_gone(self.reader.as_ref()) => Ok(Event::ReaderGone),
+            result = all_ended(&self.targets) => result.map(|()| Event::TargetEnded),
+            () = until(interval) => {
+                self.next_interval = match (interval, self.interval) {
+                    (Some(last), Some(step)) => Some(last + step),
+                    _ => None,
+                };
+                Ok(Event::Interval)
+            }
+        }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}
+
+/// A descriptor per process, which becomes readable at its end (Linux 5.3).
+fn watch_processes(pids: &[u32]) -> io::Result<Vec<AsyncFd<OwnedFd>>> {
+    let mut watched = Vec::new();
+    for &pid in pids {
+        // SAFETY: the call takes integers.
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        if result < 0 {
+            let error = io::Error::last_os_error();
+            return match error.raw_os_error() {
+                Some(libc::ESRCH) => Err(io::Error::other(format!("process {pid} has ended"))),
+                _ => Err(error),
+            };
+        }
+        let fd = i32::try_from(result).map_err(io::Error::other)?;
+        // SAFETY: the kernel has just made this descriptor for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        watched.push(register(fd, Interest::READABLE)?);
+    }
+    Ok(watched)
+}
+
+fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` gives the same descriptor each time, and keeps it open.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
+}
+
+async fn all_ended(targets: &[AsyncFd<OwnedFd>]) -> io::Result<()> {
+    if targets.is_empty() {
+        return pending().await;
+    }
+    for target in targets {
+        // Not cleared: a process that has ended stays so.
+        target.readable().await?.retain_ready();
+    }
+    Ok(())
+}
+
+/// Watches for the other end of a pipe on standard output; files have none.
+fn watch_stdout() -> Option<AsyncFd<OwnedFd>> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned().ok()?;
+    is_pipe(&stdout)
+        .then(|| register(stdout, Interest::ERROR).ok())
+        .flatten()
+}
+
+fn is_pipe(fd: &OwnedFd) -> bool {
+    std::fs::metadata(format!("/proc/self/fd/{}", fd.as_raw_fd())).is_ok_and(|metadata| {
+        use std::os::unix::fs::FileTypeExt as _;
+        metadata.file_type().is_fifo() || metadata.file_type().is_socket()
+    })
+}
+
+async fn reader_gone(reader: Option<&AsyncFd<OwnedFd>>) {
+    let Some(reader) = reader else {
+        return pending().await;
+    };
+    if reader.ready(Interest::ERROR).await.is_err() {
+        pending().await
+    }
+}
