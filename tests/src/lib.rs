@@ -1,1 +1,6 @@
-//! x
+//! What the tests share: the programs they trace, the tools they run, and what the kernel they run
+//! on is expected to have.
+
+pub mod fixtures;
+pub mod kernel;
+pub mod process;

@@ -1,0 +1,98 @@
+//! The programs that the tests trace, compiled by the C compiler of the machine.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use anyhow::{Context as _, bail};
+
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
+
+/// The compiled program `name`: from the folder in `PROBEKIT_FIXTURES`, where somebody has built
+/// them (as in a virtual machine without a compiler), else built now.
+///
+/// # Panics
+///
+/// When they can't be built.
+#[must_use]
+pub fn path(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY
+        .get_or_init(|| match env::var_os("PROBEKIT_FIXTURES") {
+            Some(directory) => directory.into(),
+            None => {
+                let directory = env::temp_dir().join("probekit-fixtures");
+                build(&directory).expect("the fixtures compile");
+                directory
+            }
+        })
+        .join(name)
+}
+
+/// Builds all of them into `directory`.
+///
+/// # Errors
+///
+/// When a compiler is missing or fails.
+pub fn build(directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory)?;
+    let compile = |name: &str, compiler: &str, arguments: &str| {
+        let mut words = vec![compiler, "-O2", "-fno-omit-frame-pointer", "-o", name];
+        words.extend(arguments.split(' '));
+        run(directory, &words)
+    };
+    let source = |name: &str| format!("{SOURCES}/{name}");
+
+    let calls = source("calls.c");
+    compile("calls", "gcc", &format!("-g -pthread {calls}"))?;
+    compile("calls-static", "gcc", &format!("-static -pthread {calls}"))?;
+    compile("calls-stripped", "gcc", &format!("-s -pthread {calls}"))?;
+    compile("shapes", "g++", &source("shapes.cpp"))?;
+    let twins = format!("{} {}", source("twins_a.c"), source("twins_b.c"));
+    compile("twins", "gcc", &twins)?;
+    let library = format!("-shared -fPIC {}", source("library.c"));
+    compile("libpkfixture.so", "gcc", &library)?;
+    compile("loader", "gcc", &source("loader.c"))?;
+    compile("misread", "gcc", &source("misread.c"))?;
+    build_with_hostile_name(directory, &source("escape.c"))?;
+    split_debug_file(directory)
+}
+
+/// A program with a symbol that no assembler would take.
+fn build_with_hostile_name(directory: &Path, source: &str) -> anyhow::Result<()> {
+    run(directory, &["gcc", "-O2", "-c", "-o", "escape.o", source])?;
+    let renaming = "--redefine-sym=pk_evil=pk_evil_\x1b[2J";
+    run(directory, &["objcopy", renaming, "escape.o"])?;
+    run(directory, &["gcc", "-o", "escape", "escape.o"])
+}
+
+/// A stripped program with its symbols in a file beside it.
+fn split_debug_file(directory: &Path) -> anyhow::Result<()> {
+    fs::copy(directory.join("calls"), directory.join("calls-split"))?;
+    let debug_file = "calls-split.debug";
+    run(
+        directory,
+        &["objcopy", "--only-keep-debug", "calls-split", debug_file],
+    )?;
+    run(directory, &["strip", "calls-split"])?;
+    let link = format!("--add-gnu-debuglink={debug_file}");
+    run(directory, &["objcopy", &link, "calls-split"])
+}
+
+fn run(directory: &Path, words: &[&str]) -> anyhow::Result<()> {
+    let [program, arguments @ ..] = words else {
+        bail!("no command");
+    };
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .status()
+        .with_context(|| format!("failed to run {program}"))?;
+    if !status.success() {
+        bail!("{} failed: {status}", words.join(" "));
+    }
+    Ok(())
+}

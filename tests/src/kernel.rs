@@ -1,0 +1,60 @@
+//! What the running kernel should be able to do, from what it was built with: a way of attaching
+//! that should work and does not fails its test.
+
+use std::{fs, sync::OnceLock};
+
+/// The running kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    /// As 6.12 is (6, 12).
+    pub release: (u32, u32),
+    symbols: String,
+}
+
+impl Kernel {
+    /// The one that runs here.
+    ///
+    /// # Panics
+    ///
+    /// When `/proc` is not mounted.
+    #[must_use]
+    pub fn current() -> &'static Self {
+        static CURRENT: OnceLock<Kernel> = OnceLock::new();
+        CURRENT.get_or_init(|| {
+            let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is there");
+            let mut numbers = release
+                .split(['.', '-'])
+                .map(|number| number.parse().unwrap_or(0));
+            let mut next = || numbers.next().unwrap_or(0);
+            Self {
+                release: (next(), next()),
+                symbols: fs::read_to_string("/proc/kallsyms").expect("/proc is there"),
+            }
+        })
+    }
+
+    /// Whether it was built with the function `name`.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.symbols
+            .lines()
+            .any(|line| line.split_ascii_whitespace().nth(2) == Some(name))
+    }
+
+    /// Whether the way of attaching should work.
+    #[must_use]
+    pub fn should_attach(&self, way: &str) -> bool {
+        let has_kprobes = self.has_function("register_kprobe");
+        match way {
+            "kprobe.multi" => has_kprobes && self.has_function("register_fprobe_ips"),
+            "kprobe" => has_kprobes && self.release >= (5, 15),
+            "kprobe.single" => has_kprobes,
+            // A kernel that is built to let none of its own functions be probed refuses fentry too.
+            "fentry" => has_kprobes && self.release >= (5, 5),
+            "uprobe.multi" => self.release >= (6, 6),
+            "uprobe" | "tracepoint" => self.release >= (5, 15),
+            "uprobe.single" | "tracepoint.single" => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! However a run ends: what was counted is printed, the status is right, nothing is left behind.
+
+use std::{fs, process::Command};
+
+use tests::{
+    fixtures,
+    process::{Finished, Live, Worker, funccount},
+};
+
+fn worker() -> Worker {
+    let mut command = Command::new(fixtures::path("calls"));
+    command.args(["--wait", "work", "10"]);
+    Worker::start(command)
+}
+
+fn probe() -> String {
+    format!("{}:pk_work", fixtures::path("calls").display())
+}
+
+#[test]
+fn signals_end_it_with_the_table() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        let mut worker = worker();
+        let live = Live::start(funccount(&[&probe()]));
+        worker.work();
+        live.signal(signal);
+        let finished = live.wait();
+        assert_eq!(finished.count("pk_work"), 10, "signal {signal}");
+        assert!(finished.stderr.ends_with("Detaching...\n"), "{finished:#?}");
+    }
+}
+
+#[test]
+fn the_commands_status_is_returned() {
+    let calls = fixtures::path("calls");
+    let calls = calls.to_str().expect("text");
+    let finished = Finished::of(funccount(&[&probe(), "--", calls, "work", "3", "1", "42"]));
+    assert_eq!(finished.status.code(), Some(42));
+    assert_eq!(finished.counts()["pk_work"], 3);
+    let kill = ["-c", "kill -KILL $$"];
+    let finished = Finished::of(funccount(&[&probe(), "--", "sh", kill[0], kill[1]]));
+    assert_eq!(finished.status.code(), Some(128 + 9));
+}
+
+#[test]
+fn it_ends_with_the_process() {
+    let mut worker = worker();
+    let pid = worker.pid().to_string();
+    let live = Live::start(funccount(&["-p", &pid, &probe()]));
+    worker.work();
+    drop(worker);
+    assert_eq!(live.wait().count("pk_work"), 10);
+}
+
+#[test]
+fn a_duration_ends_it() {
+    let finished = Finished::of(funccount(&["-d", "0.1", "-i", "0.04", &probe()]));
+    assert!(finished.status.success(), "{finished:#?}");
+    assert_eq!(finished.stdout.matches("FUNC ").count(), 3, "{finished:#?}");
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let mut live = Live::start(funccount(&[&probe()]));
+    drop(live.take_stdout());
+    let finished = live.wait();
+    assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+    assert!(!finished.stderr.contains("error"), "{finished:#?}");
+}
+
+/// The programs and links that a process holds, by the numbers that the kernel gave them.
+fn held_by(pid: u32) -> Vec<(String, u32)> {
+    let folder = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("it runs");
+    folder
+        .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
+        .flat_map(|text| {
+            let ids = text.lines().filter_map(|line| {
+                let (kind, number) = line.split_once(":\t")?;
+                let is_id = matches!(kind, "prog_id" | "link_id" | "map_id");
+                is_id.then(|| Some((kind.to_owned(), number.trim().parse().ok()?)))?
+            });
+            ids.collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Whether the kernel still has such an object (`BPF_*_GET_FD_BY_ID`).
+fn is_alive(kind: &str, id: u32) -> bool {
+    let command = match kind {
+        "prog_id" => 13,
+        "map_id" => 14,
+        _ => 30,
+    };
+    let attr = [id, 0, 0, 0];
+    // SAFETY: the attributes are as long as said, and a descriptor is closed at once.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_bpf, command, attr.as_ptr(), size_of_val(&attr));
+        if fd >= 0 {
+            libc::close(i32::try_from(fd).expect("a descriptor"));
+        }
+        fd >= 0
+    }
+}
+
+#[test]
+fn nothing_is_left_behind_even_when_killed() {
+    for signal in [libc::SIGKILL, libc::SIGTERM] {
+        let mut worker = worker();
+        let live = Live::start(funccount(&[&probe(), "t:syscalls:sys_enter_getppid"]));
+        let held = held_by(live.pid());
+        assert!(held.len() > 4, "{held:?}");
+        assert!(
+            held.iter().all(|(kind, id)| is_alive(kind, *id)),
+            "{held:?}"
+        );
+        live.signal(signal);
+        let _ = live.wait();
+        // The kernel frees programs and maps a moment after the last descriptor is gone.
+        while held.iter().any(|(kind, id)| is_alive(kind, *id)) {
+            std::thread::yield_now();
+        }
+        worker.work();
+    }
+}

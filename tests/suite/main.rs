@@ -1,0 +1,12 @@
+//! The tools, run as a user runs them, on the kernel that is here. Each module is a line of the
+//! matrix that `cargo xtask test` prints. All tests need root.
+
+mod bad_input;
+mod counting;
+mod ending;
+mod filters;
+mod output;
+mod symbols;
+mod targets;
+mod usdt;
+mod ways;

@@ -1,0 +1,89 @@
+//! Every way of attaching, forced: it counts exactly where the kernel should have it, and says why
+//! not where it should not.
+
+use tests::{
+    fixtures,
+    kernel::Kernel,
+    process::{Finished, funccount},
+};
+
+const CALLS: u64 = 1000;
+
+/// Counts `probe` by `way` while `calls WHAT 1000` runs.
+fn count(way: &str, probe: &str, what: &str, row: &str) {
+    let calls = fixtures::path("calls");
+    let calls = calls.to_str().expect("text");
+    let arguments = ["--attach-with", way, probe, "-v", "--", calls, what, "1000"];
+    let finished = Finished::of(funccount(&arguments));
+    if Kernel::current().should_attach(way) {
+        assert_eq!(finished.count(row), CALLS, "{finished:#?}");
+        assert!(
+            finished.stderr.contains(&format!(" by {way}, ")),
+            "{finished:#?}"
+        );
+    } else {
+        finished.assert_failure(1, "failed to attach any of 1 places\n  ");
+    }
+}
+
+fn user_function(way: &str) {
+    let probe = format!("{}:pk_work", fixtures::path("calls").display());
+    count(way, &probe, "work", "pk_work");
+}
+
+fn user_return(way: &str) {
+    let probe = format!("r:{}:pk_work", fixtures::path("calls").display());
+    count(way, &probe, "work", "pk_work");
+}
+
+/// The kernel's side of the system call of this name; a function of its own.
+const FUNCTION: &str = "sched_getaffinity";
+
+fn kernel_function(way: &str) {
+    count(way, FUNCTION, "affinity", FUNCTION);
+}
+
+fn kernel_return(way: &str) {
+    count(way, &format!("r::{FUNCTION}"), "affinity", FUNCTION);
+}
+
+fn tracepoint(way: &str) {
+    let event = "syscalls:sys_enter_getppid";
+    count(way, &format!("t:{event}"), "getppid", event);
+}
+
+/// One test each for entry and return.
+macro_rules! function_ways {
+    ($($name:ident $way:literal $entry:ident $return:ident)*) => {
+        $(mod $name {
+            #[test]
+            fn counts_entries_exactly() { super::$entry($way); }
+            #[test]
+            fn counts_returns_exactly() { super::$return($way); }
+        })*
+    };
+}
+
+function_ways! {
+    kprobe_multi "kprobe.multi" kernel_function kernel_return
+    kprobe "kprobe" kernel_function kernel_return
+    kprobe_single "kprobe.single" kernel_function kernel_return
+    fentry "fentry" kernel_function kernel_return
+    uprobe_multi "uprobe.multi" user_function user_return
+    uprobe "uprobe" user_function user_return
+    uprobe_single "uprobe.single" user_function user_return
+}
+
+mod tracepoint {
+    #[test]
+    fn counts_exactly() {
+        super::tracepoint("tracepoint");
+    }
+}
+
+mod tracepoint_single {
+    #[test]
+    fn counts_exactly() {
+        super::tracepoint("tracepoint.single");
+    }
+}
