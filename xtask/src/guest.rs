@@ -1,0 +1,161 @@
+//! What runs inside a virtual machine: a file system in memory with the tools, the tests, the
+//! fixtures and what they need, and an `/init` that runs one command.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    command::{output, run},
+    kernels::Kernel,
+    packages,
+    qemu::{self, Booted},
+    suite::Build,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(900);
+/// Lines of the kernel's log that mean that it was harmed.
+const HARM: [&str; 5] = ["BUG:", "WARNING:", "Oops", "Kernel panic", "INFO: rcu"];
+
+/// How a command in a machine ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// What it wrote, to either output.
+    pub output: String,
+    /// Its exit status; nothing if the machine went down before.
+    pub status: Option<u8>,
+    /// What the kernel said that means harm.
+    pub harm: Vec<String>,
+}
+
+/// Runs `command` in a machine, and shows what it writes.
+///
+/// # Errors
+///
+/// When the machine can't be made.
+pub fn run_command(kernel: &str, command: &str) -> anyhow::Result<ExitCode> {
+    let build = Build::new()?;
+    let finished = run_in(Kernel::named(kernel)?, &build, command)?;
+    print!("{}", finished.output);
+    for line in &finished.harm {
+        eprintln!("kernel: {line}");
+    }
+    Ok(finished.status.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Runs `command` in a machine with `kernel`.
+///
+/// # Errors
+///
+/// When the machine can't be made, or does not go off by itself.
+pub fn run_in(kernel: Kernel, build: &Build, command: &str) -> anyhow::Result<Finished> {
+    packages::install(&["qemu-system-x86", "busybox-static", "cpio"])?;
+    let image = kernel.image()?;
+    let folder = tempfile::tempdir()?;
+    let initramfs = folder.path().join("initramfs");
+    pack(build, command, &folder.path().join("root"), &initramfs)?;
+    let Booted { console, results } = qemu::boot(&image, &initramfs, folder.path(), TIMEOUT)?;
+    let (output, status) = match results.rsplit_once("\nEXIT ") {
+        Some((output, status)) => (output.to_owned() + "\n", status.trim().parse().ok()),
+        None => (format!("{results}\n{console}"), None),
+    };
+    let harm = console
+        .lines()
+        .filter(|line| HARM.iter().any(|word| line.contains(word)));
+    Ok(Finished {
+        output,
+        status,
+        harm: harm.map(str::to_owned).collect(),
+    })
+}
+
+fn pack(build: &Build, command: &str, root: &Path, initramfs: &Path) -> anyhow::Result<()> {
+    for folder in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    fs::copy("/bin/busybox", root.join("bin/busybox"))?;
+    fs::copy(&build.probekit, root.join("bin/probekit"))?;
+    fs::copy(&build.suite, root.join("bin/suite"))?;
+    copy_fixtures(&build.fixtures, root)?;
+    let init = root.join("init");
+    fs::write(&init, init_script(command))?;
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
+    let pack = format!(
+        "find . | cpio --create --format=newc --quiet > {}",
+        initramfs.display()
+    );
+    run(Command::new("sh")
+        .args(["-c", &pack])
+        .current_dir(root)
+        .stdin(Stdio::null()))
+}
+
+/// tracefs and debugfs are left out: the tools must do without.
+fn init_script(command: &str) -> String {
+    format!(
+        "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin PROBEKIT=/bin/probekit PROBEKIT_FIXTURES=/fixtures HOME=/tmp
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+ln -s probekit /bin/funccount
+ip link set lo up
+( {command} ) < /dev/null > /dev/ttyS1 2>&1
+status=$?
+printf '\\nEXIT %s\\n' $status > /dev/ttyS1
+poweroff -f
+"
+    )
+}
+
+/// The fixtures, and the libraries that they are linked with, each at its own place.
+fn copy_fixtures(fixtures: &Path, root: &Path) -> anyhow::Result<()> {
+    let to = root.join("fixtures");
+    fs::create_dir_all(&to)?;
+    let mut libraries = BTreeSet::new();
+    for entry in fs::read_dir(fixtures)? {
+        let path = entry?.path();
+        let name = path.file_name().context("a file has a name")?;
+        fs::copy(&path, to.join(name))?;
+        libraries.extend(libraries_of(&path));
+    }
+    for library in libraries {
+        let inside = library.strip_prefix("/").unwrap_or(&library);
+        let to = root.join(inside);
+        fs::create_dir_all(to.parent().context("a library is in a folder")?)?;
+        fs::copy(&library, to).with_context(|| format!("{}", library.display()))?;
+    }
+    Ok(())
+}
+
+/// The libraries that a program loads, the loader itself among them; none if it is no program.
+fn libraries_of(program: &Path) -> Vec<PathBuf> {
+    let listed = output(Command::new("ldd").arg(program)).unwrap_or_default();
+    let words = listed.split_whitespace();
+    words
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect()
+}
+
+/// Fails if the kernel was harmed.
+///
+/// # Errors
+///
+/// When it was, with what it said.
+pub fn check_unharmed(finished: &Finished) -> anyhow::Result<()> {
+    if !finished.harm.is_empty() {
+        bail!("the kernel was harmed:\n{}", finished.harm.join("\n"));
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Running all tests: here, and in a machine for each kernel of the matrix.
+
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    command::{output, run as run_command},
+    guest,
+    kernels::{KERNELS, Kernel},
+    matrix::Matrix,
+    packages, root, target,
+};
+
+/// What is run here and in the machines.
+#[derive(Debug)]
+pub struct Build {
+    /// The program under test, linked statically.
+    pub probekit: PathBuf,
+    /// The tests, linked statically.
+    pub suite: PathBuf,
+    /// The folder of the programs that they trace.
+    pub fixtures: PathBuf,
+}
+
+impl Build {
+    /// Builds all of it.
+    ///
+    /// # Errors
+    ///
+    /// When something does not compile.
+    pub fn new() -> anyhow::Result<Self> {
+        packages::install(&["gcc", "g++", "binutils", "libc6-dev"])?;
+        let fixtures = target("fixtures");
+        run_command(
+            cargo(&[
+                "run",
+                "--quiet",
+                "--package",
+                "tests",
+                "--bin",
+                "fixtures",
+                "--",
+            ])
+            .arg(&fixtures),
+        )?;
+        let triple = host_triple()?;
+        let release = ["--release", "--target", &triple];
+        run_command(statically(
+            cargo(&["build", "--quiet", "--package", "tools-cli"]).args(release),
+            &triple,
+        ))?;
+        let messages = output(statically(
+            cargo(&[
+                "test",
+                "--no-run",
+                "--message-format=json",
+                "--package",
+                "tests",
+                "--test",
+                "suite",
+            ])
+            .args(["--target", &triple]),
+            &triple,
+        ))?;
+        Ok(Self {
+            probekit: target(&triple).join("release/probekit"),
+            suite: executable(&messages).context("cargo names no test executable")?,
+            fixtures,
+        })
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(arguments).current_dir(root());
+    cargo
+}
+
+fn statically<'a>(cargo: &'a mut Command, triple: &str) -> &'a mut Command {
+    let name = triple.to_uppercase().replace('-', "_");
+    cargo.env(
+        format!("CARGO_TARGET_{name}_RUSTFLAGS"),
+        "-Ctarget-feature=+crt-static",
+    )
+}
+
+fn host_triple() -> anyhow::Result<String> {
+    let version = output(Command::new("rustc").arg("-vV").current_dir(root()))?;
+    let line = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(line.context("rustc -vV tells no host")?.to_owned())
+}
+
+/// The executable of the last test in cargo's messages.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let mut messages = messages.lines().rev();
+    messages.find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    })
+}
+
+/// Runs the tests on `kernels` (all if none are named; `host` is this one), and prints the matrix.
+///
+/// # Errors
+///
+/// When something can't be built or booted. Tests that fail are told by the status.
+pub fn run(kernels: &[String], filter: Option<&str>) -> anyhow::Result<ExitCode> {
+    let wanted = |name: &str| kernels.is_empty() || kernels.iter().any(|kernel| kernel == name);
+    let unknown = kernels
+        .iter()
+        .find(|name| *name != "host" && Kernel::named(name).is_err());
+    if let Some(name) = unknown {
+        bail!("there is no kernel {name}");
+    }
+    let mut matrix = Matrix::default();
+    if wanted("host") && filter.is_none() {
+        run_units(&mut matrix)?;
+    }
+    let build = Build::new()?;
+    if wanted("host") {
+        run_here(&build, filter, &mut matrix)?;
+    }
+    for kernel in KERNELS.into_iter().filter(|kernel| wanted(kernel.name)) {
+        run_there(kernel, &build, filter, &mut matrix)?;
+    }
+    print!("{matrix}");
+    Ok(if matrix.is_good() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The tests beside the code, and those of real programs of this machine.
+fn run_units(matrix: &mut Matrix) -> anyhow::Result<()> {
+    let mut tests = cargo(&[
+        "test",
+        "--no-fail-fast",
+        "--workspace",
+        "--exclude",
+        "probes-ebpf",
+        "--exclude",
+        "tests",
+    ]);
+    let text = both_outputs(&mut tests)?;
+    matrix.add("host", &text, Some("unit"));
+    Ok(())
+}
+
+fn run_here(build: &Build, filter: Option<&str>, matrix: &mut Matrix) -> anyhow::Result<()> {
+    println!("running the suite on this kernel");
+    let mut suite = Command::new(&build.suite);
+    suite
+        .args(["--test-threads=1"])
+        .args(filter)
+        .env("PROBEKIT", &build.probekit)
+        .env("PROBEKIT_FIXTURES", &build.fixtures);
+    matrix.add("host", &both_outputs(&mut suite)?, None);
+    if filter.is_none() {
+        println!("running the tests on programs of this machine");
+        let mut targets = cargo(&[
+            "test",
+            "--quiet",
+            "--package",
+            "tests",
+            "--test",
+            "targets",
+            "--",
+        ]);
+        targets
+            .args(["--test-threads=1", "--format=pretty"])
+            .env("PROBEKIT", &build.probekit)
+            .env("PROBEKIT_FIXTURES", &build.fixtures);
+        matrix.add("host", &both_outputs(&mut targets)?, None);
+    }
+    Ok(())
+}
+
+fn run_there(
+    kernel: Kernel,
+    build: &Build,
+    filter: Option<&str>,
+    matrix: &mut Matrix,
+) -> anyhow::Result<()> {
+    println!("running the suite on {}", kernel.name);
+    let command = format!("suite --test-threads=1 {}", filter.unwrap_or_default());
+    let finished = guest::run_in(kernel, build, &command)?;
+    matrix.add(kernel.name, &finished.output, None);
+    if let Err(error) = guest::check_unharmed(&finished) {
+        matrix.fail(kernel.name, "kernel unharmed", &error.to_string());
+    }
+    if finished.status != Some(0) && matrix.failures_on(kernel.name) == 0 {
+        matrix.fail(kernel.name, "suite ended", &finished.output);
+    }
+    Ok(())
+}
+
+/// Runs a test executable; that tests fail is in what it writes.
+fn both_outputs(command: &mut Command) -> anyhow::Result<String> {
+    let finished = command
+        .output()
+        .with_context(|| format!("failed to run {command:?}"))?;
+    let mut text = String::from_utf8_lossy(&finished.stdout).into_owned();
+    if !finished.status.success() {
+        text += &String::from_utf8_lossy(&finished.stderr);
+        text += "\ntest suite::ended ... FAILED\n";
+    }
+    Ok(text)
+}
