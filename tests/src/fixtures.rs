@@ -57,6 +57,7 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     compile("libpkfixture.so", "gcc", &library)?;
     compile("loader", "gcc", &source("loader.c"))?;
     compile("misread", "gcc", &source("misread.c"))?;
+    mark_as_go(directory)?;
     build_with_hostile_name(directory, &source("escape.c"))?;
     split_debug_file(directory)
 }
@@ -67,6 +68,13 @@ fn build_with_hostile_name(directory: &Path, source: &str) -> anyhow::Result<()>
     let renaming = "--redefine-sym=pk_evil=pk_evil_\x1b[2J";
     run(directory, &["objcopy", renaming, "escape.o"])?;
     run(directory, &["gcc", "-o", "escape", "escape.o"])
+}
+
+/// A program that looks like one that Go has built.
+fn mark_as_go(directory: &Path) -> anyhow::Result<()> {
+    fs::write(directory.join("buildinfo"), b"\xff Go buildinf:")?;
+    let section = "--add-section=.go.buildinfo=buildinfo";
+    run(directory, &["objcopy", section, "calls", "calls-go"])
 }
 
 /// A stripped program with its symbols in a file beside it.

@@ -147,3 +147,13 @@ fn a_way_that_does_not_fit_is_refused() {
     let probe = format!("{}:pk_work", fixtures::path("calls").display());
     run(&["--attach-with", "tracepoint", &probe]).assert_failure(1, "takes tracepoints");
 }
+
+#[test]
+fn return_probes_on_go_programs_are_refused() {
+    let program = fixtures::path("calls-go");
+    let program = program.to_str().expect("text");
+    let finished = run(&[&format!("r:{program}:pk_work"), "--", program, "work", "5"]);
+    finished.assert_failure(1, "is a Go program");
+    let finished = run(&[&format!("{program}:pk_work"), "--", program, "work", "5"]);
+    assert_eq!(finished.count("pk_work"), 5);
+}

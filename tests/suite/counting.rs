@@ -127,3 +127,13 @@ fn kernel_functions_are_counted_exactly_by_all_threads_at_once() {
         finished.assert_failure(1, "failed to attach any of 1 places");
     }
 }
+
+#[test]
+fn hundreds_of_tracepoints_count_each_its_own_and_hold_nobody_up() {
+    let calls = fixtures::path("calls");
+    let calls = calls.to_str().expect("text");
+    let events = "t:syscalls:sys_enter_*";
+    let finished = Finished::of(funccount(&[events, "--", calls, "getppid", "1000"]));
+    assert_eq!(finished.count("syscalls:sys_enter_getppid"), 1000);
+    assert_eq!(finished.count("syscalls:sys_enter_exit_group"), 1);
+}

@@ -87,3 +87,69 @@ mod tracepoint_single {
         super::tracepoint("tracepoint.single");
     }
 }
+
+mod kernel_offset {
+    use super::*;
+
+    #[test]
+    fn instructions_are_probed_and_the_rest_is_refused() {
+        let calls = fixtures::path("calls");
+        let calls = calls.to_str().expect("text");
+        let mut probed = 0;
+        for offset in 1..16 {
+            let probe = format!("{FUNCTION}+{offset}");
+            let finished = Finished::of(funccount(&[&probe, "--", calls, "affinity", "10"]));
+            if finished.status.success() {
+                // The first instructions lie before any branch.
+                assert_eq!(finished.count(FUNCTION), 10, "{finished:#?}");
+                probed += 1;
+            } else {
+                finished.assert_failure(1, "failed to attach any of 1 places");
+            }
+        }
+        let expected = Kernel::current().should_attach("kprobe.single");
+        assert_eq!(
+            (1..15).contains(&probed),
+            expected,
+            "{probed} of 15 offsets"
+        );
+    }
+}
+
+mod hidden_addresses {
+    use super::*;
+
+    /// Hides the kernel's addresses from everybody, until it goes.
+    struct Hidden(String);
+
+    const SETTING: &str = "/proc/sys/kernel/kptr_restrict";
+
+    impl Hidden {
+        fn new() -> Self {
+            let before = std::fs::read_to_string(SETTING).expect("/proc is there");
+            std::fs::write(SETTING, "2").expect("we are root");
+            Self(before)
+        }
+    }
+
+    impl Drop for Hidden {
+        fn drop(&mut self) {
+            let _ = std::fs::write(SETTING, &self.0);
+        }
+    }
+
+    #[test]
+    fn names_are_enough() {
+        let _hidden = Hidden::new();
+        let calls = fixtures::path("calls");
+        let calls = calls.to_str().expect("text");
+        for probe in [FUNCTION, "sched_getaffinit*"] {
+            let finished = Finished::of(funccount(&[probe, "--", calls, "affinity", "10"]));
+            if Kernel::current().should_attach("kprobe.single") {
+                assert_eq!(finished.count(FUNCTION), 10, "{finished:#?}");
+            } else {
+                finished.assert_failure(1, "failed to attach any of 1 places");
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Running all tests: here, and in a machine for each kernel of the matrix.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -162,6 +162,7 @@ fn run_here(build: &Build, filter: Option<&str>, matrix: &mut Matrix) -> anyhow:
     matrix.add("host", &both_outputs(&mut suite)?, None);
     if filter.is_none() {
         println!("running the tests on programs of this machine");
+        install_targets()?;
         let mut targets = cargo(&[
             "test",
             "--quiet",
@@ -176,6 +177,17 @@ fn run_here(build: &Build, filter: Option<&str>, matrix: &mut Matrix) -> anyhow:
             .env("PROBEKIT", &build.probekit)
             .env("PROBEKIT_FIXTURES", &build.fixtures);
         matrix.add("host", &both_outputs(&mut targets)?, None);
+    }
+    Ok(())
+}
+
+/// PostgreSQL's server and a JDK, of whatever version.
+fn install_targets() -> anyhow::Result<()> {
+    if !Path::new("/usr/lib/postgresql").exists() {
+        packages::install(&["postgresql"])?;
+    }
+    if Command::new("java").arg("-version").output().is_err() {
+        packages::install(&["default-jdk-headless"])?;
     }
     Ok(())
 }

@@ -60,6 +60,8 @@ pub(super) fn explain(error: &io::Error) -> String {
     const ENOTSUPP: i32 = 524;
     match error.raw_os_error() {
         Some(ENOTSUPP) => "the kernel can't probe the instruction there".to_owned(),
+        // `arch_prepare_kprobe` (arch/x86/kernel/kprobes/core.c).
+        Some(libc::EILSEQ) => "that is not the start of an instruction".to_owned(),
         _ => error.to_string(),
     }
 }

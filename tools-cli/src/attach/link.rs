@@ -1,8 +1,13 @@
 //! A probe's hold on the kernel: closing it detaches.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::{
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
 
-use crate::kernel::bpf;
+use crate::kernel::{bpf, linger};
 
 /// A live attachment. The kernel ends it when the descriptors close, however the process ends.
 #[derive(Debug)]
@@ -21,6 +26,22 @@ pub enum Link {
 }
 
 impl Link {
+    /// What it consists of, the link before the event.
+    fn into_descriptors(self) -> Vec<OwnedFd> {
+        match self {
+            Self::Bpf(one) | Self::Event(one) => vec![one],
+            Self::BpfToEvent { link, event } => vec![link, event],
+        }
+    }
+
+    /// Ends the link, and gives the perf event that it went to, if any.
+    fn detach(self) -> Option<OwnedFd> {
+        match self {
+            Self::Bpf(_) => None,
+            Self::BpfToEvent { event, .. } | Self::Event(event) => Some(event),
+        }
+    }
+
     /// Events missed, as far as the kernel counts them by link.
     #[must_use]
     pub fn misses(&self) -> u64 {
@@ -31,4 +52,78 @@ impl Link {
             Self::Event(_) => 0,
         }
     }
+}
+
+/// Links that are closed together.
+#[derive(Debug, Default)]
+pub(super) struct Links(Vec<Link>);
+
+impl Links {
+    pub(super) fn push(&mut self, link: Link) {
+        self.0.push(link);
+    }
+
+    pub(super) fn append(&mut self, other: &mut Self) {
+        self.0.append(&mut other.0);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.0.iter()
+    }
+}
+
+impl Drop for Links {
+    /// Detaches the programs, then gives the perf events back.
+    ///
+    /// The kernel waits in both, for tens of milliseconds, to be sure that nobody is in a program
+    /// or an event any more. Programs can be detached at the same time since about 6.13
+    /// (`perf_event_detach_bpf_prog`, kernel/trace/bpf_trace.c); events only one after the other
+    /// (`perf_trace_event_unreg`, kernel/trace/trace_event_perf.c). So what is not done in about a
+    /// second is left to the background.
+    fn drop(&mut self) {
+        /// As many events as take about a second.
+        const AT_ONCE: usize = 16;
+
+        let rest = detach_for(Duration::from_secs(1), std::mem::take(&mut self.0));
+        if rest.len() > AT_ONCE {
+            // Without a child, they have been closed here.
+            let _ = linger::close_in_background(rest);
+        }
+    }
+}
+
+/// Ends as many links as can be in `time`, many at once; gives what is still to be closed.
+fn detach_for(time: Duration, links: Vec<Link>) -> Vec<OwnedFd> {
+    const AT_A_TIME: usize = 32;
+
+    let deadline = Instant::now() + time;
+    let threads = links.len().min(AT_A_TIME);
+    let links = Mutex::new(links);
+    // The guard must not live while the link is closed.
+    let next = || links.lock().ok()?.pop();
+    let work = || {
+        let mut events = Vec::new();
+        while Instant::now() < deadline
+            && let Some(link) = next()
+        {
+            events.extend(link.detach());
+        }
+        events
+    };
+    let mut rest = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let events = workers.into_iter().filter_map(|worker| worker.join().ok());
+        events.flatten().collect::<Vec<_>>()
+    });
+    let links = links.into_inner().unwrap_or_default();
+    rest.extend(links.into_iter().flat_map(Link::into_descriptors));
+    rest
 }

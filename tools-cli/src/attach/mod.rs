@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::link::Links;
 pub use self::{link::Link, way::Way};
 use crate::{
     kernel::bpf,
@@ -49,7 +50,7 @@ struct Context<'a> {
 /// What became of the sites that a way was given.
 #[derive(Default)]
 struct Outcome<'a> {
-    links: Vec<Link>,
+    links: Links,
     programs: Vec<OwnedFd>,
     failed: Vec<Failure<'a>>,
 }
@@ -106,7 +107,7 @@ fn list_reasons(reasons: &[(String, String)]) -> String {
 /// Probes that are attached for as long as this lives.
 #[derive(Debug, Default)]
 pub struct Attached {
-    links: Vec<Link>,
+    links: Links,
     programs: Vec<OwnedFd>,
     /// Which ways were used.
     pub used: Vec<Used>,
@@ -232,9 +233,9 @@ pub fn attach(
 
 impl Attached {
     /// Keeps what `other` holds as well.
-    pub fn extend(&mut self, other: Self) {
-        self.links.extend(other.links);
-        self.programs.extend(other.programs);
+    pub fn extend(&mut self, mut other: Self) {
+        self.links.append(&mut other.links);
+        self.programs.append(&mut other.programs);
     }
 
     /// Takes over what a way has attached, and hands back what it could not.
@@ -242,7 +243,7 @@ impl Attached {
         &mut self,
         way: Way,
         tried: &[Site<'a>],
-        outcome: Outcome<'a>,
+        mut outcome: Outcome<'a>,
         elapsed: Duration,
     ) -> Vec<Failure<'a>> {
         for site in tried {
@@ -259,7 +260,7 @@ impl Attached {
                 elapsed,
             });
         }
-        self.links.extend(outcome.links);
+        self.links.append(&mut outcome.links);
         self.programs.extend(outcome.programs);
         outcome.failed
     }

@@ -3,6 +3,7 @@
 
 pub mod bpf;
 pub mod limits;
+pub mod linger;
 pub mod mount;
 pub mod perf;
 pub mod pid_namespace;
