@@ -27,10 +27,7 @@ pub(super) fn attach<'a>(
                 return Err(WayError::Unsupported(error.to_string()));
             }
             Err(error) => match sites {
-                [site] => outcome.failed.push(Failure {
-                    site: *site,
-                    reason: explain(&error),
-                }),
+                [site] => outcome.failed.push(Failure::of_site(*site, &error)),
                 _ => {
                     let (left, right) = sites.split_at(sites.len() / 2);
                     todo.push(right);
@@ -52,18 +49,6 @@ fn is_about_the_way(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM | libc::EACCES)
     )
-}
-
-/// An error's text; with a meaning where the C library has none.
-pub(super) fn explain(error: &io::Error) -> String {
-    // `ENOTSUPP` (include/linux/errno.h), which is not for user space but gets there.
-    const ENOTSUPP: i32 = 524;
-    match error.raw_os_error() {
-        Some(ENOTSUPP) => "the kernel can't probe the instruction there".to_owned(),
-        // `arch_prepare_kprobe` (arch/x86/kernel/kprobes/core.c).
-        Some(libc::EILSEQ) => "that is not the start of an instruction".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 
 use aya_obj::btf::{Btf, BtfKind};
 
-use super::{Context, Failure, Link, Outcome, Site, WayError, bisect::explain};
+use super::{Context, Failure, Link, Outcome, Site, WayError};
 use crate::{
     kernel::bpf::{self, ProgramKind},
     load,
@@ -35,10 +35,7 @@ pub(super) fn attach<'a>(
                 outcome.programs.push(program);
                 outcome.links.push(link);
             }
-            Err(reason) => outcome.failed.push(Failure {
-                site: *site,
-                reason,
-            }),
+            Err(reason) => outcome.failed.push(Failure::of_way(*site, reason)),
         }
         if outcome.links.is_empty() && outcome.failed.len() >= HOPELESS {
             let reason = outcome.failed[0].reason.clone();
@@ -72,6 +69,6 @@ fn attach_one(
         .loader
         .load_for(context.body, kind, site.index)
         .map_err(|error: load::Error| error.to_string())?;
-    let link = bpf::link_tracing(program.as_fd()).map_err(|error| explain(&error))?;
+    let link = bpf::link_tracing(program.as_fd()).map_err(|error| error.to_string())?;
     Ok((program, Link::Bpf(link)))
 }

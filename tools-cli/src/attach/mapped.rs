@@ -22,8 +22,8 @@ pub(super) struct Mapped {
 impl Mapped {
     /// Maps the code around those of `sites` that are in files and not for one process only. What
     /// can't be mapped is left out: attaching will tell why.
-    pub(super) fn new(sites: &[Site<'_>]) -> Self {
-        let mut ranges: BTreeMap<&Path, (u64, u64)> = BTreeMap::new();
+    pub(super) fn new<'a>(sites: impl Iterator<Item = Site<'a>>) -> Self {
+        let mut ranges: BTreeMap<&'a Path, (u64, u64)> = BTreeMap::new();
         for site in sites {
             if let AttachPoint::User(point) = site.point
                 && point.file.pid.is_none()

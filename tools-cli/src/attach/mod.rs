@@ -14,6 +14,7 @@ mod uprobe_multi;
 mod way;
 
 use std::{
+    io,
     os::fd::{AsFd as _, OwnedFd},
     time::{Duration, Instant},
 };
@@ -32,6 +33,9 @@ pub struct Options {
     /// Use this way and no other.
     pub only: Option<Way>,
 }
+
+/// What is said of a place that every way was passed over for.
+const NO_WAY: &str = "no way of attaching takes it";
 
 /// An attach point and the number of its probe.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +64,45 @@ struct Outcome<'a> {
 struct Failure<'a> {
     site: Site<'a>,
     reason: String,
+    /// Whether no other way can take it either.
+    is_final: bool,
+}
+
+impl<'a> Failure<'a> {
+    /// A failure of this way; another may take the site.
+    fn of_way(site: Site<'a>, reason: impl Into<String>) -> Self {
+        Self {
+            site,
+            reason: reason.into(),
+            is_final: false,
+        }
+    }
+
+    /// What the kernel said about the site.
+    fn of_site(site: Site<'a>, error: &io::Error) -> Self {
+        // `ENOTSUPP` (include/linux/errno.h), which is not for user space but gets there.
+        const ENOTSUPP: i32 = 524;
+
+        let about_the_instruction = match error.raw_os_error() {
+            Some(ENOTSUPP) => Some("the kernel can't probe the instruction there"),
+            // `arch_prepare_kprobe` (arch/x86/kernel/kprobes/core.c).
+            Some(libc::EILSEQ) => Some("that is not the start of an instruction"),
+            _ => None,
+        };
+        Self {
+            site,
+            reason: about_the_instruction.map_or_else(|| error.to_string(), str::to_owned),
+            is_final: about_the_instruction.is_some(),
+        }
+    }
+
+    /// As it is told to the user.
+    fn skipped(&self) -> Skipped {
+        Skipped {
+            name: self.site.point.to_string(),
+            reason: self.reason.clone(),
+        }
+    }
 }
 
 /// Why a way can't be used at all here.
@@ -181,47 +224,39 @@ pub fn attach(
         body,
         interrupted,
     };
-    let mut remaining = sites(probes);
+    let mut remaining: Vec<Failure<'_>> = sites(probes)
+        .map(|site| Failure::of_way(site, NO_WAY))
+        .collect();
     let count = remaining.len();
-    let _mapped = mapped::Mapped::new(&remaining);
-    let mut reasons: Vec<Option<String>> = Vec::new();
+    let _mapped = mapped::Mapped::new(remaining.iter().map(|failure| failure.site));
     let mut attached = Attached {
         live_points: vec![0; probes.len()],
         ..Attached::default()
     };
-    reasons.resize(count, None);
 
     for way in ways(options, &remaining)? {
         let (mine, others): (Vec<_>, Vec<_>) = remaining
             .into_iter()
-            .zip(reasons)
-            .partition(|(site, _)| way.takes(site.point));
-        (remaining, reasons) = others.into_iter().unzip();
+            .partition(|failure| !failure.is_final && way.takes(failure.site.point));
+        remaining = others;
         if mine.is_empty() {
             continue;
         }
-        let tried: Vec<Site<'_>> = mine.iter().map(|(site, _)| *site).collect();
+        let tried: Vec<Site<'_>> = mine.iter().map(|failure| failure.site).collect();
         let start = Instant::now();
         match way.attach(&tried, &context) {
             Ok(outcome) => {
-                for failure in attached.take(way, &tried, outcome, start.elapsed()) {
-                    remaining.push(failure.site);
-                    reasons.push(Some(failure.reason));
-                }
+                remaining.extend(attached.take(way, &tried, outcome, start.elapsed()));
             }
             Err(WayError::Interrupted) => return Err(Error::Interrupted),
             Err(error) => {
-                let reason = error.to_string();
-                for (site, earlier) in mine {
-                    remaining.push(site);
-                    reasons.push(earlier.or_else(|| Some(reason.clone())));
-                }
-                attached.passed_over.push((way, reason));
+                remaining.extend(mine);
+                attached.passed_over.push((way, error.to_string()));
             }
         }
     }
 
-    attached.skipped = describe(&remaining, reasons);
+    attached.skipped = remaining.iter().map(Failure::skipped).collect();
     if attached.links.is_empty() {
         return Err(Error::Nothing {
             count,
@@ -265,50 +300,37 @@ impl Attached {
         outcome.failed
     }
 
-    /// For an error: each way's reason once, then the first few points'.
+    /// For an error: why each way was passed over, then why the first few places failed.
     fn reasons(&self) -> Vec<(String, String)> {
-        const POINTS: usize = 3;
+        const PLACES: usize = 3;
         let ways = self
             .passed_over
             .iter()
             .map(|(way, reason)| (way.to_string(), reason.clone()));
-        let known: Vec<&String> = self.passed_over.iter().map(|(_, reason)| reason).collect();
-        let points = self
+        let places = self
             .skipped
             .iter()
-            .filter(|skipped| !known.contains(&&skipped.reason))
-            .take(POINTS)
+            .filter(|skipped| skipped.reason != NO_WAY)
+            .take(PLACES)
             .map(|skipped| (skipped.name.clone(), skipped.reason.clone()));
-        ways.chain(points).collect()
+        ways.chain(places).collect()
     }
 }
 
-fn sites(probes: &[Probe]) -> Vec<Site<'_>> {
+fn sites(probes: &[Probe]) -> impl Iterator<Item = Site<'_>> {
     (0..)
         .zip(probes)
         .flat_map(|(index, probe)| probe.points.iter().map(move |point| Site { point, index }))
-        .collect()
 }
 
 /// The ways to try, best first.
-fn ways(options: Options, sites: &[Site<'_>]) -> Result<Vec<Way>, Error> {
+fn ways(options: Options, sites: &[Failure<'_>]) -> Result<Vec<Way>, Error> {
     match options.only {
         None => Ok(Way::ALL.to_vec()),
-        Some(way) if sites.iter().any(|site| way.takes(site.point)) => Ok(vec![way]),
+        Some(way) if sites.iter().any(|failure| way.takes(failure.site.point)) => Ok(vec![way]),
         Some(way) => Err(Error::NoneFits {
             way,
             takes: way.takes_what(),
         }),
     }
-}
-
-fn describe(sites: &[Site<'_>], reasons: Vec<Option<String>>) -> Vec<Skipped> {
-    sites
-        .iter()
-        .zip(reasons)
-        .map(|(site, reason)| Skipped {
-            name: site.point.to_string(),
-            reason: reason.unwrap_or_else(|| "no way of attaching takes it".to_owned()),
-        })
-        .collect()
 }

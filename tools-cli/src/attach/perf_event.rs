@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{Context, Failure, Link, Outcome, Site, WayError, bisect::explain};
+use super::{Context, Failure, Link, Outcome, Site, WayError};
 use crate::{
     kernel::{
         bpf::{self, ProgramKind},
@@ -86,10 +86,7 @@ fn attach_each<'a>(
         }
         match event(site.point).and_then(|event| source.open(&event)) {
             Ok(event) => outcome.links.push(link(event, *site)?),
-            Err(error) => outcome.failed.push(Failure {
-                site: *site,
-                reason: explain(&error),
-            }),
+            Err(error) => outcome.failed.push(Failure::of_site(*site, &error)),
         }
         if outcome.links.is_empty() && outcome.failed.len() >= HOPELESS {
             let reason = outcome.failed[0].reason.clone();

@@ -12,11 +12,7 @@ use std::{
     thread,
 };
 
-use super::{
-    Context, Failure, Link, Outcome, Site, WayError,
-    bisect::{self, explain},
-    doubtful,
-};
+use super::{Context, Failure, Link, Outcome, Site, WayError, bisect, doubtful};
 use crate::{
     kernel::{
         bpf::{self, ProgramKind, UprobeMulti},
@@ -44,9 +40,11 @@ pub(super) fn attach<'a>(
     let mut outcome = Outcome::default();
     for ((file, moment), group) in group(sites) {
         if file.pid.is_some() && !may_filter {
-            outcome.failed.extend(group.into_iter().map(|site| Failure {
-                site,
-                reason: "before Linux 6.10 it sees only one thread of a process".to_owned(),
+            outcome.failed.extend(group.into_iter().map(|site| {
+                Failure::of_way(
+                    site,
+                    "before Linux 6.10 it sees only one thread of a process",
+                )
             }));
             continue;
         }
@@ -118,10 +116,7 @@ impl Target<'_> {
             for (site, result) in results {
                 match result {
                     Ok(link) => outcome.links.push(link),
-                    Err(error) => outcome.failed.push(Failure {
-                        site,
-                        reason: explain(&error),
-                    }),
+                    Err(error) => outcome.failed.push(Failure::of_site(site, &error)),
                 }
             }
         }
