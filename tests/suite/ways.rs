@@ -9,47 +9,73 @@ use tests::{
 
 const CALLS: u64 = 1000;
 
-/// Counts `probe` by `way` while `calls WHAT 1000` runs.
-fn count(way: &str, probe: &str, what: &str, row: &str) {
+/// Counts `probe` by `way` while `calls WHAT 1000` runs; alone, and as the second of two, where it
+/// must be told from the `other`.
+fn count(way: &str, other: &str, probe: &str, what: &str, row: &str) {
+    count_each(way, &[probe], what, row);
+    count_each(way, &[other, probe], what, row);
+}
+
+fn count_each(way: &str, probes: &[&str], what: &str, row: &str) {
     let calls = fixtures::path("calls");
     let calls = calls.to_str().expect("text");
-    let arguments = ["--attach-with", way, probe, "-v", "--", calls, what, "1000"];
+    let mut arguments = vec!["--attach-with", way, "-v"];
+    arguments.extend(probes);
+    arguments.extend(["--", calls, what, "1000"]);
     let finished = Finished::of(funccount(&arguments));
     if Kernel::current().should_attach(way) {
         assert_eq!(finished.count(row), CALLS, "{finished:#?}");
+        assert_eq!(finished.counts().len(), 1, "{finished:#?}");
         assert!(
             finished.stderr.contains(&format!(" by {way}, ")),
             "{finished:#?}"
         );
     } else {
-        finished.assert_failure(1, "failed to attach any of 1 places\n  ");
+        finished.assert_failure(1, "failed to attach any of ");
     }
 }
 
 fn user_function(way: &str) {
-    let probe = format!("{}:pk_work", fixtures::path("calls").display());
-    count(way, &probe, "work", "pk_work");
+    let probe = |name: &str| format!("{}:{name}", fixtures::path("calls").display());
+    count(
+        way,
+        &probe("pk_never"),
+        &probe("pk_work"),
+        "work",
+        "pk_work",
+    );
 }
 
 fn user_return(way: &str) {
-    let probe = format!("r:{}:pk_work", fixtures::path("calls").display());
-    count(way, &probe, "work", "pk_work");
+    let probe = |name: &str| format!("r:{}:{name}", fixtures::path("calls").display());
+    count(
+        way,
+        &probe("pk_never"),
+        &probe("pk_work"),
+        "work",
+        "pk_work",
+    );
 }
 
 /// The kernel's side of the system call of this name; a function of its own.
 const FUNCTION: &str = "sched_getaffinity";
 
+/// Its counterpart, which is not called.
+const OTHER: &str = "sched_setaffinity";
+
 fn kernel_function(way: &str) {
-    count(way, FUNCTION, "affinity", FUNCTION);
+    count(way, OTHER, FUNCTION, "affinity", FUNCTION);
 }
 
 fn kernel_return(way: &str) {
-    count(way, &format!("r::{FUNCTION}"), "affinity", FUNCTION);
+    let probe = |name: &str| format!("r::{name}");
+    count(way, &probe(OTHER), &probe(FUNCTION), "affinity", FUNCTION);
 }
 
 fn tracepoint(way: &str) {
     let event = "syscalls:sys_enter_getppid";
-    count(way, &format!("t:{event}"), "getppid", event);
+    let other = "t:syscalls:sys_enter_setpgid";
+    count(way, other, &format!("t:{event}"), "getppid", event);
 }
 
 /// One test each for entry and return.

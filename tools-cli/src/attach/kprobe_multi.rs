@@ -13,9 +13,7 @@ pub(super) fn attach<'a>(
     sites: &[Site<'a>],
     context: &Context<'_>,
 ) -> Result<Outcome<'a>, WayError> {
-    let program = context
-        .loader
-        .load(context.body, ProgramKind::KprobeMulti)?;
+    let program = context.load(ProgramKind::KprobeMulti, sites)?;
     let mut outcome = Outcome::default();
     for moment in [Moment::Entry, Moment::Return] {
         for by_address in [true, false] {

@@ -22,7 +22,7 @@ use std::{
 use self::link::Links;
 pub use self::{link::Link, way::Way};
 use crate::{
-    kernel::bpf,
+    kernel::bpf::{self, ProgramKind},
     load::{self, Body, Loader},
     resolve::{AttachPoint, Probe},
 };
@@ -49,6 +49,19 @@ struct Context<'a> {
     loader: &'a Loader,
     body: Body,
     interrupted: &'a dyn Fn() -> bool,
+}
+
+impl Context<'_> {
+    /// The program that serves all `sites`. That for a single probe has its number built in, which
+    /// saves it asking for the cookie at each event.
+    fn load(&self, kind: ProgramKind, sites: &[Site<'_>]) -> Result<OwnedFd, load::Error> {
+        match sites {
+            [first, others @ ..] if others.iter().all(|site| site.index == first.index) => {
+                self.loader.load_for(self.body, kind, first.index)
+            }
+            _ => self.loader.load(self.body, kind),
+        }
+    }
 }
 
 /// What became of the sites that a way was given.

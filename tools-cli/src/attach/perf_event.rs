@@ -30,9 +30,7 @@ pub(super) fn attach_with_cookies<'a>(
     let Some(first) = sites.first() else {
         return Ok(Outcome::default());
     };
-    let program = context
-        .loader
-        .load(context.body, program_kind(first.point))?;
+    let program = context.load(program_kind(first.point), sites)?;
     let mut outcome = attach_each(sites, context, &mut |event, site| {
         let link = bpf::link_perf_event(program.as_fd(), event.as_fd(), site.index.into());
         // The event is good, so it is the link that this kernel does not know.

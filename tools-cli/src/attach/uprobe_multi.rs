@@ -33,9 +33,7 @@ pub(super) fn attach<'a>(
     sites: &[Site<'a>],
     context: &Context<'_>,
 ) -> Result<Outcome<'a>, WayError> {
-    let program = context
-        .loader
-        .load(context.body, ProgramKind::UprobeMulti)?;
+    let program = context.load(ProgramKind::UprobeMulti, sites)?;
     let may_filter = Release::current().is_ok_and(|release| release >= PID_FILTER_WORKS);
     let mut outcome = Outcome::default();
     for ((file, moment), group) in group(sites) {
