@@ -4,6 +4,7 @@
 pub mod bpf;
 pub mod limits;
 pub mod linger;
+pub mod lockdown;
 pub mod mount;
 pub mod perf;
 pub mod pid_namespace;

@@ -81,6 +81,12 @@ pub enum Error {
     /// tracefs can't be read.
     #[error("failed to read tracefs: {0}{hint}", hint = tracefs_hint(.0))]
     Tracefs(io::Error),
+    /// The kernel has no tracefs for anybody.
+    #[error(
+        "the kernel is locked down for confidentiality, which forbids tracepoints, and following \
+         forks by them; functions and USDT probes can be counted"
+    )]
+    LockedDown,
     /// No kernel function is meant.
     #[error("no kernel function matches `{pattern}`{hint}")]
     NoKernelFunction {

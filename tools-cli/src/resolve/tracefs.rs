@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{Error, probe::TracepointPoint, suggest};
-use crate::{kernel::mount::mount_privately, spec::Pattern};
+use crate::{
+    kernel::{lockdown, mount::mount_privately},
+    spec::Pattern,
+};
 
 /// Access to tracefs.
 #[derive(Debug)]
@@ -27,6 +30,11 @@ impl Tracefs {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         if let Some(root) = mounted_at(&mounts) {
             return Ok(Self { root, _mount: None });
+        }
+        // Such a kernel leaves its tracefs empty, and 6.12 falls over it when the only mount of an
+        // empty one goes (`tracefs_destroy_inode`, fs/tracefs/inode.c: list corruption, an oops).
+        if lockdown::is_confidential() {
+            return Err(Error::LockedDown);
         }
         let mount = mount_privately(c"tracefs").map_err(Error::Tracefs)?;
         Ok(Self {
