@@ -5,6 +5,7 @@ mod bad_input;
 mod counting;
 mod ending;
 mod filters;
+mod locked_down;
 mod output;
 mod symbols;
 mod targets;

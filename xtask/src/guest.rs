@@ -61,7 +61,13 @@ pub fn run_in(kernel: Kernel, build: &Build, command: &str) -> anyhow::Result<Fi
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");
     pack(build, command, &folder.path().join("root"), &initramfs)?;
-    let Booted { console, results } = qemu::boot(&image, &initramfs, folder.path(), TIMEOUT)?;
+    let Booted { console, results } = qemu::boot(
+        &image,
+        kernel.parameters,
+        &initramfs,
+        folder.path(),
+        TIMEOUT,
+    )?;
     let (output, status) = match results.rsplit_once("\nEXIT ") {
         Some((output, status)) => (output.to_owned() + "\n", status.trim().parse().ok()),
         None => (format!("{results}\n{console}"), None),

@@ -16,30 +16,52 @@ pub struct Kernel {
     pub name: &'static str,
     suite: &'static str,
     package: &'static str,
+    /// What is added to its command line.
+    pub parameters: &'static str,
+    /// Arguments that choose the tests for it.
+    pub tests: &'static str,
 }
 
+/// All tests but those that need a kernel started for them.
+pub const ORDINARY: &str = "--skip locked_down::";
+
 /// All of them, and what they stand for: no cookies and no multi links; cookies, but `CONFIG_FPROBE`
-/// unset; everything; the newest.
-pub const KERNELS: [Kernel; 4] = [
+/// unset; everything; the newest; and one that keeps its secrets from root.
+pub const KERNELS: [Kernel; 5] = [
     Kernel {
         name: "5.10",
         suite: "bullseye-security",
         package: "linux-image-5.10.",
+        parameters: "",
+        tests: ORDINARY,
     },
     Kernel {
         name: "6.1",
         suite: "bookworm",
         package: "linux-image-6.1.",
+        parameters: "",
+        tests: ORDINARY,
     },
     Kernel {
         name: "6.12",
         suite: "trixie",
         package: "linux-image-6.12.",
+        parameters: "",
+        tests: ORDINARY,
     },
     Kernel {
         name: "7.2",
         suite: "sid",
         package: "linux-binary-7.",
+        parameters: "",
+        tests: ORDINARY,
+    },
+    Kernel {
+        name: "6.12-locked",
+        suite: "trixie",
+        package: "linux-image-6.12.",
+        parameters: "lockdown=confidentiality",
+        tests: "locked_down::",
     },
 ];
 
@@ -63,7 +85,7 @@ impl Kernel {
     ///
     /// When it can't be had.
     pub fn image(&self) -> anyhow::Result<PathBuf> {
-        let folder = target("kernels").join(self.name);
+        let folder = target("kernels").join(self.package.trim_end_matches('.'));
         let unpacked = folder.join("root");
         if let Some(image) = find_image(&unpacked) {
             return Ok(image);

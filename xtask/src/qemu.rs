@@ -9,6 +9,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+/// Messages to the first serial port; harm ends the machine.
+const PARAMETERS: &str = "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic";
+
 /// What a machine wrote until it was off.
 #[derive(Debug)]
 pub struct Booted {
@@ -18,7 +21,7 @@ pub struct Booted {
     pub results: String,
 }
 
-/// Boots `image` with `initramfs`, and waits until the machine is off.
+/// Boots `image` with `initramfs` and `parameters` for the kernel, and waits until the machine is off.
 ///
 /// The processor is emulated, since virtual machines can't be nested everywhere. `-cx16`: this
 /// instruction is emulated wrongly by QEMU 7.2, and the slab allocator of newer kernels panics.
@@ -28,6 +31,7 @@ pub struct Booted {
 /// When QEMU fails, or the machine is still on after `timeout`.
 pub fn boot(
     image: &Path,
+    parameters: &str,
     initramfs: &Path,
     folder: &Path,
     timeout: Duration,
@@ -55,10 +59,8 @@ pub fn boot(
         "none",
     ])
     .args(["-serial", &serial(&console), "-serial", &serial(&results)])
-    .args([
-        "-append",
-        "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic",
-    ])
+    .arg("-append")
+    .arg(format!("{PARAMETERS} {parameters}"))
     .arg("-kernel")
     .arg(image)
     .arg("-initrd")

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::{
     command::{output, run as run_command},
     guest,
-    kernels::{KERNELS, Kernel},
+    kernels::{KERNELS, Kernel, ORDINARY},
     matrix::Matrix,
     packages, root, target,
 };
@@ -94,12 +94,16 @@ fn host_triple() -> anyhow::Result<String> {
     Ok(line.context("rustc -vV tells no host")?.to_owned())
 }
 
-/// The executable of the last test in cargo's messages.
+/// The executable of the suite in cargo's messages, which name those of other targets too.
 fn executable(messages: &str) -> Option<PathBuf> {
     let mut messages = messages.lines().rev();
     messages.find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
+        let is_suite = message["target"]["name"] == "suite";
+        message["executable"]
+            .as_str()
+            .filter(|_| is_suite)
+            .map(PathBuf::from)
     })
 }
 
@@ -155,7 +159,8 @@ fn run_here(build: &Build, filter: Option<&str>, matrix: &mut Matrix) -> anyhow:
     println!("running the suite on this kernel");
     let mut suite = Command::new(&build.suite);
     suite
-        .args(["--test-threads=1"])
+        .arg("--test-threads=1")
+        .args(ORDINARY.split(' '))
         .args(filter)
         .env("PROBEKIT", &build.probekit)
         .env("PROBEKIT_FIXTURES", &build.fixtures);
@@ -199,7 +204,11 @@ fn run_there(
     matrix: &mut Matrix,
 ) -> anyhow::Result<()> {
     println!("running the suite on {}", kernel.name);
-    let command = format!("suite --test-threads=1 {}", filter.unwrap_or_default());
+    let command = format!(
+        "suite --test-threads=1 {} {}",
+        kernel.tests,
+        filter.unwrap_or_default()
+    );
     let finished = guest::run_in(kernel, build, &command)?;
     matrix.add(kernel.name, &finished.output, None);
     if let Err(error) = guest::check_unharmed(&finished) {

@@ -1,0 +1,47 @@
+//! A kernel that keeps its secrets from root (`lockdown=confidentiality`): what can be done is
+//! done, the rest is told. `cargo xtask test` runs these on such a kernel, and only there.
+
+use tests::{
+    fixtures,
+    process::{Finished, Live, Worker, funccount},
+};
+
+fn worker(what: &str) -> Worker {
+    let mut command = std::process::Command::new(fixtures::path("calls"));
+    command.args(["--wait", what, "20"]);
+    Worker::start(command)
+}
+
+/// Counts `probe` while the worker works.
+fn count(probe: &str, what: &str) -> Finished {
+    let mut worker = worker(what);
+    let pid = worker.pid().to_string();
+    let live = Live::start(funccount(&["-p", &pid, probe]));
+    worker.work();
+    live.interrupt()
+}
+
+#[test]
+fn user_functions_are_counted() {
+    let probe = format!("{}:pk_work", fixtures::path("calls").display());
+    assert_eq!(count(&probe, "work").count("pk_work"), 20);
+}
+
+#[test]
+fn kernel_functions_are_counted() {
+    for probe in ["sched_getaffinity", "sched_getaffinit*"] {
+        assert_eq!(count(probe, "affinity").count("sched_getaffinity"), 20);
+    }
+}
+
+#[test]
+fn tracepoints_are_refused_with_the_reason() {
+    let finished = Finished::of(funccount(&["t:sched:sched_switch"]));
+    finished.assert_failure(1, "locked down for confidentiality");
+}
+
+#[test]
+fn a_command_is_refused_with_the_reason() {
+    let finished = Finished::of(funccount(&["sched_getaffinity", "--", "true"]));
+    finished.assert_failure(1, "locked down for confidentiality");
+}
