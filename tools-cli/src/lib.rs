@@ -21,3 +21,4 @@ pub mod snippet;
 pub mod spec;
 pub mod suggest;
 pub mod tool;
+pub mod types;
