@@ -90,8 +90,9 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
         0 => 0,
         _ => read_stack(ctx, frames, 0),
     };
+    let kernel_end = at_most(kernel_bytes.into(), setting!(stack_bytes)) as usize;
     // SAFETY: at most the room of the first part is used, so the second has its own left.
-    let user_frames = unsafe { frames.add(kernel_bytes as usize) };
+    let user_frames = unsafe { frames.add(kernel_end) };
     let user_bytes = match setting!(user_stack) {
         0 => 0,
         _ => read_user_stack(ctx, user_frames),
@@ -135,7 +136,20 @@ fn read_stack_into(ctx: *mut c_void, frames: *mut u8, room: u32, flags: u64) -> 
     // SAFETY: the caller has that much room for it.
     let bytes = unsafe { bpf_get_stack(ctx, frames.cast(), room, flags) };
     // A task without such a part is an error to the kernel, and no frames to us.
-    if bytes < 0 || bytes > room.into() {
+    if bytes < 0 {
+        0
+    } else {
+        at_most(bytes as u64, room)
+    }
+}
+
+/// `bytes`, and 0 if that is more than `limit`, in a way that the verifier of any kernel can follow:
+/// checked where it is used, since old ones forget what they know of a value that is spilled.
+#[inline(always)]
+fn at_most(mut bytes: u64, limit: u32) -> u32 {
+    // SAFETY: does nothing. The compiler must not know the value, or it would drop the check.
+    unsafe { asm!("/* {0} */", inout(reg) bytes, options(nomem, nostack, preserves_flags)) };
+    if bytes > limit.into() {
         return 0;
     }
     bytes as u32
@@ -228,6 +242,7 @@ fn add_one(key: &StackKey) -> bool {
 /// that no stack is counted whose frames nobody knows.
 #[inline(always)]
 fn remember(key: &StackKey, header: *mut StackHeader, frame_bytes: u32) {
+    let frame_bytes = at_most(frame_bytes.into(), 2 * setting!(stack_bytes));
     let record_bytes = size_of::<StackHeader>() + frame_bytes as usize;
     // SAFETY: the record is in our buffer, written up to there.
     let record = unsafe { slice::from_raw_parts(header.cast::<u8>(), record_bytes) };

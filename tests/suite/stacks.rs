@@ -243,10 +243,7 @@ fn inlined_functions_are_shown_on_request() {
     );
     assert_eq!(
         run(&["--inlined"]),
-        expected([(
-            "main;stk::outer(long);stk::inlined(long) (inlined);stk::leaf(long)",
-            6
-        )])
+        expected([("main;stk::outer(long);inlined (inlined);stk::leaf(long)", 6)])
     );
     assert_eq!(
         run(&["--no-demangle"]),
@@ -273,26 +270,26 @@ fn symbols_come_from_the_debug_file_of_a_stripped_program() {
 }
 
 #[test]
-fn a_system_call_has_a_kernel_part_and_a_user_part() {
+fn a_stack_has_a_kernel_part_and_a_user_part() {
     let calls = fixture("calls");
-    let event = "t:syscalls:sys_enter_getppid";
-    let run = |options: &[&str]| {
+    let run = |options: &[&str], event: &str, what: &str| {
         let mut arguments = options.to_vec();
-        arguments.extend([event, "--", &calls, "getppid", "50"]);
+        arguments.extend([event, "--", &calls, what, "50"]);
         Finished::of(stackcount(&arguments))
     };
-    let both = run(&["-d"]);
+    let fork = "t:sched:sched_process_fork";
+    let both = run(&["-d"], fork, "fork");
     let (kernel, user) = both.stdout.split_once("    --\n").expect("two parts");
-    assert!(kernel.contains("  do_syscall_64\n"), "{both:#?}");
-    assert!(
-        user.contains("  main\n") || user.contains("  once\n"),
-        "{both:#?}"
-    );
+    assert!(kernel.contains("  kernel_clone\n"), "{both:#?}");
     assert!(user.ends_with("    50\n\n"), "{both:#?}");
-    let kernel_only = run(&["-K"]);
-    assert_eq!(kernel_only.stdout, format!("{kernel}    50\n\n"));
-    let user_only = run(&["-U"]);
-    assert_eq!(user_only.stdout, user);
+    assert_eq!(
+        run(&["-K"], fork, "fork").stdout,
+        format!("{kernel}    50\n\n")
+    );
+    assert_eq!(run(&["-U"], fork, "fork").stdout, user);
+
+    let user = run(&["-U"], "t:syscalls:sys_enter_getppid", "getppid");
+    assert!(user.stdout.contains("  main\n"), "{user:#?}");
 }
 
 #[test]
@@ -311,7 +308,10 @@ fn kernel_functions_show_their_callers() {
             "30",
         ];
         let finished = Finished::of(stackcount(&arguments));
-        if !Kernel::current().should_attach(way) {
+        let kernel = Kernel::current();
+        // Under fentry programs preempt each other, which takes instructions of 5.12 to be safe.
+        let is_safe = way != "fentry" || kernel.release >= (5, 12);
+        if !kernel.should_attach(way) || !is_safe {
             finished.assert_failure(1, "failed to attach any of ");
             continue;
         }

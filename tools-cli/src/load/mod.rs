@@ -67,6 +67,14 @@ pub enum Error {
         /// The kernel's error.
         error: io::Error,
     },
+    /// The kernel has no instruction that a program needs.
+    #[error("failed to load the program {name}: it needs Linux {needed}")]
+    TooOld {
+        /// The function in the object.
+        name: &'static str,
+        /// Since when kernels have it.
+        needed: Release,
+    },
     /// The kernel refused a program.
     #[error("failed to load the program {name}: {error}{}", privilege_hint(&error.error))]
     Program {
@@ -97,6 +105,12 @@ fn is_root() -> bool {
 
 /// `sp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h), the context of kprobes and uprobes.
 const STACK_POINTER_OFFSET: u32 = 152;
+
+/// Since this release there are atomic operations that give the old value (commit 5ffa25502b5a).
+const ATOMIC_FETCH: Release = Release {
+    major: 5,
+    minor: 12,
+};
 
 /// Since this release the program of a uprobe may be preempted (commit 8c7dcb84e3b7).
 const UPROBES_PREEMPTIBLE: Release = Release { major: 6, minor: 0 };
@@ -157,6 +171,7 @@ impl Loader {
     /// When the kernel refuses it.
     pub fn load(&self, body: Body, kind: ProgramKind) -> Result<OwnedFd, Error> {
         let variant = self.variant(kind, true);
+        self.check_release(body, variant)?;
         let instructions = self.link(body, variant)?;
         submit(body.symbol(variant), kind, &instructions)
     }
@@ -168,9 +183,21 @@ impl Loader {
     /// When the kernel refuses it.
     pub fn load_for(&self, body: Body, kind: ProgramKind, cookie: u64) -> Result<OwnedFd, Error> {
         let variant = self.variant(kind, false);
+        self.check_release(body, variant)?;
         let mut instructions = self.link(body, variant)?;
         set_cookie(&mut instructions, cookie);
         submit(body.symbol(variant), kind, &instructions)
+    }
+
+    /// Programs that preempt each other take buffers by instructions that old kernels do not have.
+    fn check_release(&self, body: Body, variant: Variant) -> Result<(), Error> {
+        if body == Body::Stack && variant.preemptible && self.release < ATOMIC_FETCH {
+            return Err(Error::TooOld {
+                name: body.symbol(variant),
+                needed: ATOMIC_FETCH,
+            });
+        }
+        Ok(())
     }
 
     /// The instructions of `body`, one a line, for people to read.

@@ -215,7 +215,7 @@ fn frames_of(part: &[Location]) -> impl Iterator<Item = Frame> {
 
 fn row<'a>(symbolizer: &'a Symbolizer, stack: &Stack, count: u64) -> StackRow<'a> {
     let mut addresses = stack.addresses.iter().copied();
-    let mut name_all = |part: &[Location]| {
+    let mut name_all = |part: &[Location]| -> Vec<NamedFrame<'a>> {
         let named = frames_of(part).flat_map(|frame| {
             let address = addresses.next();
             let symbols = symbolizer.names(&frame).iter();
@@ -226,30 +226,37 @@ fn row<'a>(symbolizer: &'a Symbolizer, stack: &Stack, count: u64) -> StackRow<'a
     StackRow {
         pid: stack.pid,
         comm: CommandName(stack.comm),
-        kernel: name_all(&stack.kernel),
+        kernel: without_our_own(name_all(&stack.kernel)),
         user: name_all(&stack.user),
         count,
     }
 }
 
-/// Whether the program's part ends at a function that threads do not start with.
+/// Under fentry, our program and what calls it are the innermost frames.
+fn without_our_own(mut frames: Vec<NamedFrame<'_>>) -> Vec<NamedFrame<'_>> {
+    let is_ours = |frame: &NamedFrame<'_>| {
+        let name = frame.symbol.name.as_deref().unwrap_or_default();
+        name.starts_with("bpf_prog_") || name.starts_with("bpf_trampoline_")
+    };
+    let ours = frames.iter().take_while(|frame| is_ours(frame)).count();
+    frames.drain(..ours);
+    frames
+}
+
+/// Whether the program's part ends before any function that threads start with.
 fn is_cut_short(row: &StackRow<'_>, depth: u32) -> bool {
     const STARTS: [&str; 6] = [
+        "main",
         "_start",
         "__libc_start",
         "clone",
-        "__clone",
         "start_thread",
         "_dl_",
     ];
 
-    let Some(last) = row.user.last() else {
-        return false;
+    let is_start = |frame: &NamedFrame<'_>| {
+        let name = frame.symbol.name.as_deref().unwrap_or_default();
+        STARTS.iter().any(|start| name.starts_with(start))
     };
-    let starts_here = last
-        .symbol
-        .name
-        .as_deref()
-        .is_some_and(|name| STARTS.iter().any(|start| name.starts_with(start)));
-    !starts_here && row.user.len() < depth as usize
+    !row.user.is_empty() && row.user.len() < depth as usize && !row.user.iter().any(is_start)
 }
