@@ -10,11 +10,17 @@
 /// `include/linux/sched.h`).
 pub const COMM_BYTES: usize = 16;
 
-/// The number of the probe that a program counts, where the kernel has no attach cookie.
+/// The bits of a cookie that are the number of the probe that fired.
+pub const COOKIE_PROBE: u64 = 0xffff_ffff;
+
+/// The bit of a cookie that says: at the first instruction of a user function.
+pub const COOKIE_FUNCTION_START: u64 = 1 << 32;
+
+/// The cookie of a program that is for one probe only.
 ///
 /// The loader looks for this 64-bit constant in the instructions of a program and writes the
-/// number of the probe over it, so that a program per probe needs no map of its own.
-pub const PROBE_INDEX_PLACEHOLDER: u64 = 0x7072_6f62_6569_6478;
+/// cookie over it, so that a program per probe needs no map of its own.
+pub const COOKIE_PLACEHOLDER: u64 = 0x7072_6f62_6569_6478;
 
 /// What one run of a tool asks of the BPF programs; constant while they are loaded.
 #[repr(C)]
@@ -52,7 +58,55 @@ pub struct Settings {
     pub fork_child_offset: u32,
     /// Offset in bytes of `pid` in the record of `sched:sched_process_free`.
     pub free_pid_offset: u32,
+    /// 1 if the kernel's part of a stack is wanted.
+    pub kernel_stack: u32,
+    /// 1 if the program's part of a stack is wanted.
+    pub user_stack: u32,
+    /// Room for each part in bytes: 8 for each frame.
+    pub stack_bytes: u32,
+    /// 1 if stacks are counted for each process on its own.
+    pub by_process: u32,
+    /// 1 if stacks are counted for each command name on its own.
+    pub by_comm: u32,
+    /// Offset in bytes of the stack pointer in the program's context; 0 if it has none.
+    pub stack_pointer_offset: u32,
 }
+
+/// What stacks are told apart by: a key of the map `STACKS`.
+///
+/// The frames are in it as 128 bits of hash; that two different stacks of a run have the same is
+/// less likely than that the memory they are kept in fails.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StackKey {
+    /// Hash of all frames and of how many of them are the kernel's.
+    pub frames: [u64; 2],
+    /// The command name, if stacks are counted by it.
+    pub comm: [u8; COMM_BYTES],
+    /// The process as the caller's PID namespace numbers it, if stacks are counted by it; 0 for
+    /// one that is not there.
+    pub tgid: u32,
+    /// Always 0: keys are compared byte by byte.
+    pub reserved: u32,
+}
+
+/// A stack that was not seen before: what a record of the map `FRAMES` begins with. The frames
+/// follow, 8 bytes each, innermost first, those of the kernel before those of the program.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StackHeader {
+    /// Its key in the map `STACKS`.
+    pub key: StackKey,
+    /// When it was seen first, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// Length of the kernel's part in bytes.
+    pub kernel_bytes: u32,
+    /// Length of the program's part in bytes.
+    pub user_bytes: u32,
+}
+
+/// Buffers on each CPU for programs that preempt each other; number 0 is for those that can't.
+pub const STACK_BUFFERS: u32 = 17;
 
 /// A text of up to 15 bytes to be found anywhere in a command name.
 ///
@@ -114,11 +168,24 @@ impl CommFilter {
 pub enum Loss {
     /// A child of a followed process had no room in the table and is not counted.
     NotFollowed = 0,
+    /// A stack was not counted: the table of stacks was full.
+    StackTable = 1,
+    /// A stack was not counted: the buffer that takes new stacks to us was full.
+    StackFrames = 2,
+    /// A stack was not counted: too many tasks were being looked at on one CPU.
+    StackBuffers = 3,
 }
 
 impl Loss {
+    /// All kinds, in order.
+    pub const ALL: [Self; 4] = [
+        Self::NotFollowed,
+        Self::StackTable,
+        Self::StackFrames,
+        Self::StackBuffers,
+    ];
     /// Number of kinds.
-    pub const COUNT: u32 = 1;
+    pub const COUNT: u32 = Self::ALL.len() as u32;
 }
 
 #[cfg(test)]

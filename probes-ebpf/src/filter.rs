@@ -33,9 +33,15 @@ impl Task {
         }
     }
 
+    /// Its process.
+    #[inline(always)]
+    pub(crate) fn tgid(self) -> u32 {
+        self.tgid
+    }
+
     /// The task that runs now, as the caller's PID namespace numbers it; `None` if it is not there.
     #[inline(always)]
-    fn current_in_namespace() -> Option<Self> {
+    pub(crate) fn current_in_namespace() -> Option<Self> {
         let inode = setting!(pid_namespace_inode);
         if inode == 0 {
             return Some(Self::current());

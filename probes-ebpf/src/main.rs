@@ -8,12 +8,14 @@
 // constant that stays whole.
 #![feature(asm_experimental_arch)]
 
+mod cookie;
 mod count;
 mod counter;
 mod filter;
 mod follow;
 mod maps;
 mod settings;
+mod stack;
 
 /// Helpers that read memory and tell the attach cookie are for programs under the GPL only.
 #[unsafe(link_section = "license")]

@@ -2,9 +2,9 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{CgroupArray, HashMap, PerCpuArray},
+    maps::{CgroupArray, HashMap, PerCpuArray, RingBuf},
 };
-use probes_common::Loss;
+use probes_common::{Loss, STACK_BUFFERS, StackHeader, StackKey};
 
 /// Calls of each probe, by the probe's number.
 #[map]
@@ -25,3 +25,20 @@ pub(crate) static FOLLOWED: HashMap<u32, u8> = HashMap::with_max_entries(1, 0);
 /// The cgroup that was asked for.
 #[map]
 pub(crate) static CGROUP: CgroupArray = CgroupArray::with_max_entries(1, 0);
+
+/// How often each stack was seen.
+#[map]
+pub(crate) static STACKS: HashMap<StackKey, u64> = HashMap::with_max_entries(1, 0);
+
+/// Stacks that were not seen before, on their way to user space.
+#[map]
+pub(crate) static FRAMES: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Where stacks are put together, some for each CPU; the loader sets the size of one.
+#[map]
+pub(crate) static BUFFERS: PerCpuArray<StackHeader> =
+    PerCpuArray::with_max_entries(STACK_BUFFERS, 0);
+
+/// Which of this CPU's buffers are taken, a bit each.
+#[map]
+pub(crate) static TAKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);

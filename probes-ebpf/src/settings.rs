@@ -23,6 +23,12 @@ pub(crate) static SETTINGS: Settings = Settings {
     cpu: 0,
     fork_child_offset: 0,
     free_pid_offset: 0,
+    kernel_stack: 0,
+    user_stack: 0,
+    stack_bytes: 0,
+    by_process: 0,
+    by_comm: 0,
+    stack_pointer_offset: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

@@ -39,8 +39,18 @@ pub fn path(name: &str) -> PathBuf {
 /// When a compiler is missing or fails.
 pub fn build(directory: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
+    // Stacks hold all callers.
+    const NO_TAIL_CALLS: &str = "-fno-optimize-sibling-calls";
+
     let compile = |name: &str, compiler: &str, arguments: &str| {
-        let mut words = vec![compiler, "-O2", "-fno-omit-frame-pointer", "-o", name];
+        let mut words = vec![
+            compiler,
+            "-O2",
+            "-fno-omit-frame-pointer",
+            NO_TAIL_CALLS,
+            "-o",
+            name,
+        ];
         words.extend(arguments.split(' '));
         run(directory, &words)
     };
@@ -48,6 +58,8 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
 
     let calls = source("calls.c");
     compile("calls", "gcc", &format!("-g -pthread {calls}"))?;
+    let no_frames = format!("-g -fomit-frame-pointer -pthread {calls}");
+    compile("calls-omit", "gcc", &no_frames)?;
     compile("calls-static", "gcc", &format!("-static -pthread {calls}"))?;
     compile("calls-stripped", "gcc", &format!("-s -pthread {calls}"))?;
     compile("shapes", "g++", &source("shapes.cpp"))?;
@@ -56,6 +68,13 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     let library = format!("-shared -fPIC {}", source("library.c"));
     compile("libpkfixture.so", "gcc", &library)?;
     compile("loader", "gcc", &source("loader.c"))?;
+    let stacks = source("stacks.c");
+    compile("stacks", "gcc", &format!("-pthread {stacks}"))?;
+    compile(
+        "stacks-inlined",
+        "g++",
+        &format!("-g {}", source("inlined.cpp")),
+    )?;
     compile("misread", "gcc", &source("misread.c"))?;
     mark_as_go(directory)?;
     build_with_hostile_name(directory, &source("escape.c"))?;

@@ -38,6 +38,14 @@ pub fn funccount(arguments: &[&str]) -> Command {
     command
 }
 
+/// stackcount with `arguments`, to be run.
+#[must_use]
+pub fn stackcount(arguments: &[&str]) -> Command {
+    let mut command = Command::new(probekit());
+    command.arg("stackcount").args(arguments);
+    command
+}
+
 /// What a finished tool has written.
 #[derive(Debug)]
 pub struct Finished {

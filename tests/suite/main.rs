@@ -7,6 +7,7 @@ mod ending;
 mod filters;
 mod locked_down;
 mod output;
+mod stacks;
 mod symbols;
 mod targets;
 mod usdt;

@@ -20,5 +20,6 @@ pub mod resolve;
 pub mod snippet;
 pub mod spec;
 pub mod suggest;
+pub mod symbolize;
 pub mod tool;
 pub mod types;

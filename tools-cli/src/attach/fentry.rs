@@ -67,7 +67,7 @@ fn attach_one(
     };
     let program = context
         .loader
-        .load_for(context.body, kind, site.index)
+        .load_for(context.body, kind, site.cookie())
         .map_err(|error: load::Error| error.to_string())?;
     let link = bpf::link_tracing(program.as_fd()).map_err(|error| error.to_string())?;
     Ok((program, Link::Bpf(link)))

@@ -30,7 +30,7 @@ pub(super) fn attach<'a>(
                 continue;
             }
             bisect::attach(&group, context.interrupted, &mut outcome, &mut |sites| {
-                let cookies: Vec<u64> = sites.iter().map(|site| site.index.into()).collect();
+                let cookies: Vec<u64> = sites.iter().map(|site| site.cookie()).collect();
                 let at_return = moment == Moment::Return;
                 with_functions(sites, by_address, |functions| {
                     bpf::link_kprobe_multi(program.as_fd(), functions, &cookies, at_return)

@@ -19,8 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use probes_common::COOKIE_FUNCTION_START;
+
 use self::link::Links;
 pub use self::{link::Link, way::Way};
+
 use crate::{
     kernel::bpf::{self, ProgramKind},
     load::{self, Body, Loader},
@@ -44,6 +47,20 @@ struct Site<'a> {
     index: u32,
 }
 
+impl Site<'_> {
+    /// What its program is told when it fires.
+    fn cookie(&self) -> u64 {
+        let is_function_start =
+            matches!(self.point, AttachPoint::User(point) if point.is_function_start);
+        let flags = if is_function_start {
+            COOKIE_FUNCTION_START
+        } else {
+            0
+        };
+        u64::from(self.index) | flags
+    }
+}
+
 /// What a way is given beside the sites.
 struct Context<'a> {
     loader: &'a Loader,
@@ -52,12 +69,12 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The program that serves all `sites`. That for a single probe has its number built in, which
+    /// The program that serves all `sites`. That for a single probe has its cookie built in, which
     /// saves it asking for the cookie at each event.
     fn load(&self, kind: ProgramKind, sites: &[Site<'_>]) -> Result<OwnedFd, load::Error> {
         match sites {
-            [first, others @ ..] if others.iter().all(|site| site.index == first.index) => {
-                self.loader.load_for(self.body, kind, first.index)
+            [first, others @ ..] if others.iter().all(|site| site.cookie() == first.cookie()) => {
+                self.loader.load_for(self.body, kind, first.cookie())
             }
             _ => self.loader.load(self.body, kind),
         }

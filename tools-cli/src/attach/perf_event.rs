@@ -32,7 +32,7 @@ pub(super) fn attach_with_cookies<'a>(
     };
     let program = context.load(program_kind(first.point), sites)?;
     let mut outcome = attach_each(sites, context, &mut |event, site| {
-        let link = bpf::link_perf_event(program.as_fd(), event.as_fd(), site.index.into());
+        let link = bpf::link_perf_event(program.as_fd(), event.as_fd(), site.cookie());
         // The event is good, so it is the link that this kernel does not know.
         let link = link.map_err(|error| {
             WayError::Unsupported(format!("no links to perf events before 5.15 ({error})"))
@@ -51,7 +51,7 @@ pub(super) fn attach_program_each<'a>(
     let mut programs = Vec::new();
     let mut outcome = attach_each(sites, context, &mut |event, site| {
         let kind = program_kind(site.point);
-        let program = context.loader.load_for(context.body, kind, site.index)?;
+        let program = context.loader.load_for(context.body, kind, site.cookie())?;
         set_and_enable(event.as_fd(), program.as_fd())
             .map_err(|error| WayError::Unsupported(error.to_string()))?;
         programs.push(program);

@@ -79,7 +79,7 @@ impl Target<'_> {
         let semaphores: Vec<u64> = points()
             .map(|point| point.semaphore.map_or(0, |semaphore| semaphore.0))
             .collect();
-        let cookies: Vec<u64> = sites.iter().map(|site| site.index.into()).collect();
+        let cookies: Vec<u64> = sites.iter().map(|site| site.cookie()).collect();
         let places = UprobeMulti {
             path: &self.path,
             offsets: &offsets,

@@ -2,13 +2,14 @@
 
 mod filters;
 mod funccount;
+mod run;
+mod stackcount;
 
 use std::{
     ffi::OsString,
     io::{self, Write},
     path::Path,
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::Parser;
@@ -31,6 +32,7 @@ struct Probekit {
 #[derive(clap::Subcommand)]
 enum Tool {
     Funccount(funccount::Args),
+    Stackcount(stackcount::Args),
 }
 
 /// A command line that clap took and we do not.
@@ -45,6 +47,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let tool = match tool_of_name(arguments.first()) {
         Some("funccount") => Tool::Funccount(funccount::Args::parse_from(arguments)),
+        Some("stackcount") => Tool::Stackcount(stackcount::Args::parse_from(arguments)),
         _ => Probekit::parse_from(arguments).tool,
     };
     match run(&tool) {
@@ -73,26 +76,22 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         .build()?;
     let mut results = io::stdout().lock();
     let mut messages = io::stderr().lock();
+    let mut console = Console {
+        results: &mut results,
+        messages: &mut messages,
+        verbose: match tool {
+            Tool::Funccount(args) => args.verbose,
+            Tool::Stackcount(args) => args.verbose,
+        },
+    };
     match tool {
         Tool::Funccount(args) => {
             let (request, options) = args.request()?;
-            let mut console = Console {
-                results: &mut results,
-                messages: &mut messages,
-                verbose: args.verbose,
-            };
             runtime.block_on(tool::funccount::run(&request, &options, &mut console))
         }
-    }
-}
-
-/// Seconds, with or without a fraction; more than none.
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text
-        .parse()
-        .map_err(|_| "expected seconds, as 5 or 0.5".to_owned())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("expected more than 0 seconds, and not millions of years".to_owned()),
+        Tool::Stackcount(args) => {
+            let (request, options) = args.request()?;
+            runtime.block_on(tool::stackcount::run(&request, &options, &mut console))
+        }
     }
 }

@@ -59,13 +59,13 @@ impl Counts {
             .collect()
     }
 
-    /// Children of followed processes that had no room in the table.
+    /// How often something was lost.
     ///
     /// # Errors
     ///
     /// When the kernel does not let us read it.
-    pub fn not_followed(&self) -> Result<u64, Error> {
-        sum(&self.losses, Loss::NotFollowed as u32)
+    pub fn lost(&self, loss: Loss) -> Result<u64, Error> {
+        sum(&self.losses, loss as u32)
     }
 }
 

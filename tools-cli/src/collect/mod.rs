@@ -1,5 +1,11 @@
 //! What the programs have gathered, read from their maps.
 
 mod counts;
+mod location;
+mod processes;
+mod stacks;
 
 pub use counts::{Counts, Error};
+pub use location::{Code, CodeFile, CodeSpace, FileId, Location, SpaceId};
+pub use processes::Processes;
+pub use stacks::{Counted, Distinction, Stack, Stacks};

@@ -149,7 +149,9 @@ pub fn load_program(
     kind: ProgramKind,
     instructions: &[bpf_insn],
 ) -> Result<OwnedFd, LoadError> {
-    const LOG_BYTES: usize = 1 << 20;
+    // Before 6.4 a log that does not fit hides the error (commit 121664093803), and the old ones
+    // take no more than 16 MiB.
+    const LOG_BYTES: usize = 8 << 20;
 
     match try_load(name, kind, instructions, &mut []) {
         Ok(program) => Ok(program),

@@ -9,3 +9,4 @@ pub mod mount;
 pub mod perf;
 pub mod pid_namespace;
 pub mod release;
+pub mod sideband;

@@ -150,10 +150,18 @@ impl Source {
 /// Opens an event for one process, or for all of them. The programs of an event run on every CPU,
 /// whichever CPU it was opened for (`trace_call_bpf` in kernel/trace/bpf_trace.c).
 fn perf_event_open(attr: &perf_event_attr, pid: Option<u32>) -> io::Result<OwnedFd> {
-    let (pid, cpu) = match pid {
-        Some(pid) => (i64::from(pid), -1),
-        None => (-1, 0),
-    };
+    match pid {
+        Some(pid) => open(attr, i64::from(pid), -1),
+        None => open(attr, -1, 0),
+    }
+}
+
+/// Opens an event for all processes on one CPU.
+pub(super) fn open_on_cpu(attr: &perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
+    open(attr, -1, i64::from(cpu))
+}
+
+fn open(attr: &perf_event_attr, pid: i64, cpu: i64) -> io::Result<OwnedFd> {
     // SAFETY: the attributes are filled, and what they point to lives in the caller's event.
     let result = unsafe {
         libc::syscall(
@@ -169,6 +177,24 @@ fn perf_event_open(attr: &perf_event_attr, pid: Option<u32>) -> io::Result<Owned
         return Err(io::Error::last_os_error());
     }
     fd_of(result)
+}
+
+/// The CPUs that run now, by number.
+///
+/// # Errors
+///
+/// When sysfs is not mounted.
+pub(super) fn online_cpus() -> io::Result<Vec<u32>> {
+    const ONLINE: &str = "/sys/devices/system/cpu/online";
+    let text = fs::read_to_string(ONLINE)
+        .map_err(|error| io::Error::new(error.kind(), format!("{ONLINE}: {error}")))?;
+    let ranges = text.trim().split(',').map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    });
+    let ranges: Option<Vec<_>> = ranges.collect();
+    let cpus = ranges.map(|ranges| ranges.into_iter().flatten().collect());
+    cpus.ok_or_else(|| io::Error::other(format!("{ONLINE} holds no list of CPUs: {text:?}")))
 }
 
 /// Attaches a program to an event without a link: the only way before 5.15.

@@ -1,6 +1,6 @@
 //! The version of the running kernel.
 
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 /// Major and minor number, which is all that features depend on here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,12 @@ impl Release {
             major: numbers.next()?.parse().ok()?,
             minor: numbers.next()?.parse().ok()?,
         })
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
     }
 }
 

@@ -15,8 +15,8 @@ use crate::kernel::bpf::{self, MapSpec};
 /// Maps as the object defines them, by name.
 type Definitions = HashMap<String, aya_obj::Map>;
 
-/// How many entries this run needs.
-#[derive(Clone, Copy, Debug)]
+/// What this run needs room for.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct MapSizes {
     /// Probes to count.
     pub counts: u32,
@@ -24,6 +24,12 @@ pub struct MapSizes {
     pub pids: u32,
     /// Children that can be followed at a time.
     pub followed: u32,
+    /// Different stacks.
+    pub stacks: u32,
+    /// Bytes of each part of a stack.
+    pub stack_bytes: u32,
+    /// Bytes of the buffer that takes new stacks to user space; a power of two of pages.
+    pub frames_bytes: u32,
 }
 
 /// The maps that tools read and write, by their names in the object.
@@ -39,15 +45,27 @@ pub enum MapName {
     Followed,
     /// The cgroup asked for.
     Cgroup,
+    /// Calls per stack.
+    Stacks,
+    /// New stacks, on their way to user space.
+    Frames,
+    /// Where stacks are put together.
+    Buffers,
+    /// Which of these are in use.
+    Taken,
 }
 
 impl MapName {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 9] = [
         Self::Counts,
         Self::Losses,
         Self::Pids,
         Self::Followed,
         Self::Cgroup,
+        Self::Stacks,
+        Self::Frames,
+        Self::Buffers,
+        Self::Taken,
     ];
 
     const fn symbol(self) -> &'static str {
@@ -57,17 +75,25 @@ impl MapName {
             Self::Pids => "PIDS",
             Self::Followed => "FOLLOWED",
             Self::Cgroup => "CGROUP",
+            Self::Stacks => "STACKS",
+            Self::Frames => "FRAMES",
+            Self::Buffers => "BUFFERS",
+            Self::Taken => "TAKEN",
         }
     }
 }
 
 impl MapSizes {
-    const fn entries(&self, map: MapName) -> Option<u32> {
+    /// Sets the size of a map that differs between runs.
+    fn apply(&self, map: MapName, spec: &mut MapSpec<'_>) {
         match map {
-            MapName::Counts => Some(self.counts),
-            MapName::Pids => Some(self.pids),
-            MapName::Followed => Some(self.followed),
-            MapName::Losses | MapName::Cgroup => None,
+            MapName::Counts => spec.entries = self.counts.max(1),
+            MapName::Pids => spec.entries = self.pids.max(1),
+            MapName::Followed => spec.entries = self.followed.max(1),
+            MapName::Stacks => spec.entries = self.stacks.max(1),
+            MapName::Frames => spec.entries = self.frames_bytes.max(spec.entries),
+            MapName::Buffers => spec.value_bytes += 2 * self.stack_bytes,
+            MapName::Losses | MapName::Cgroup | MapName::Taken => {}
         }
     }
 }
@@ -86,9 +112,7 @@ impl Maps {
                 .get(name.symbol())
                 .ok_or_else(|| Error::Object(format!("it has no map {}", name.symbol())))?;
             let mut spec = spec(name.symbol(), definition);
-            if let Some(entries) = sizes.entries(name) {
-                spec.entries = entries.max(1);
-            }
+            sizes.apply(name, &mut spec);
             fds.push((name, create(&spec)?));
         }
         Ok(Self { fds })
@@ -167,5 +191,5 @@ pub(super) fn settings_bytes(settings: &Settings) -> &[u8] {
     }
 }
 
-// Two words for the namespace, four for the command name, twelve half words of options.
-const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 12 * 4);
+// Two words for the namespace, four for the command name, eighteen half words of options.
+const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 18 * 4);

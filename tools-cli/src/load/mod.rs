@@ -14,10 +14,13 @@ use std::{
 };
 
 use aya_obj::generated::{BPF_DW, BPF_IMM, BPF_LD, bpf_insn};
-use probes_common::{PROBE_INDEX_PLACEHOLDER, Settings};
+use probes_common::{COOKIE_PLACEHOLDER, Settings};
 
 pub use self::maps::{MapName, MapSizes, Maps};
-use crate::kernel::bpf::{self, LoadError, ProgramKind};
+use crate::kernel::{
+    bpf::{self, LoadError, ProgramKind},
+    release::Release,
+};
 
 /// The programs, as compiled by `cargo xtask bytecode`.
 static BYTECODE: &[u8] = aya::include_bytes_aligned!("../../bytecode/probes.bpf.o");
@@ -27,6 +30,8 @@ static BYTECODE: &[u8] = aya::include_bytes_aligned!("../../bytecode/probes.bpf.
 pub enum Body {
     /// Counts its probe.
     Count,
+    /// Counts the stack that led to its probe.
+    Stack,
     /// Remembers the children of followed processes.
     FollowFork,
     /// Forgets them.
@@ -34,9 +39,11 @@ pub enum Body {
 }
 
 impl Body {
-    const fn symbol(self) -> &'static str {
+    const fn symbol(self, variant: Variant) -> &'static str {
         match self {
             Self::Count => "count",
+            Self::Stack if variant.preemptible => "stack_preemptible",
+            Self::Stack => "stack",
             Self::FollowFork => "follow_fork",
             Self::ForgetTask => "forget_task",
         }
@@ -49,6 +56,9 @@ pub enum Error {
     /// The embedded object is not what this code expects.
     #[error("failed to read the embedded BPF object: {0}; build it anew: cargo xtask bytecode")]
     Object(String),
+    /// The kernel's version can't be told.
+    #[error("failed to tell the kernel's version: {0}; is /proc mounted?")]
+    Release(io::Error),
     /// A map could not be created.
     #[error("failed to create the map {name}: {error}{}", privilege_hint(error))]
     Map {
@@ -56,6 +66,14 @@ pub enum Error {
         name: String,
         /// The kernel's error.
         error: io::Error,
+    },
+    /// The kernel has no instruction that a program needs.
+    #[error("failed to load the program {name}: it needs Linux {needed}")]
+    TooOld {
+        /// The function in the object.
+        name: &'static str,
+        /// Since when kernels have it.
+        needed: Release,
     },
     /// The kernel refused a program.
     #[error("failed to load the program {name}: {error}{}", privilege_hint(&error.error))]
@@ -85,9 +103,22 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// `sp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h), the context of kprobes and uprobes.
+const STACK_POINTER_OFFSET: u32 = 152;
+
+/// Since this release there are atomic operations that give the old value (commit 5ffa25502b5a).
+const ATOMIC_FETCH: Release = Release {
+    major: 5,
+    minor: 12,
+};
+
+/// Since this release the program of a uprobe may be preempted (commit 8c7dcb84e3b7).
+const UPROBES_PREEMPTIBLE: Release = Release { major: 6, minor: 0 };
+
 /// Makes programs: one object, one set of maps.
 #[derive(Debug)]
 pub struct Loader {
+    release: Release,
     object: aya_obj::Object,
     maps: Maps,
     settings: Settings,
@@ -100,6 +131,7 @@ pub struct Loader {
 struct Variant {
     has_cookie: bool,
     preemptible: bool,
+    has_registers: bool,
 }
 
 impl Loader {
@@ -117,6 +149,7 @@ impl Loader {
         object.btf_ext = None;
         let maps = Maps::create(&object.maps, sizes)?;
         Ok(Self {
+            release: Release::current().map_err(Error::Release)?,
             object,
             maps,
             settings,
@@ -137,19 +170,34 @@ impl Loader {
     ///
     /// When the kernel refuses it.
     pub fn load(&self, body: Body, kind: ProgramKind) -> Result<OwnedFd, Error> {
-        let instructions = self.link(body, Variant::new(kind, true))?;
-        submit(body, kind, &instructions)
+        let variant = self.variant(kind, true);
+        self.check_release(body, variant)?;
+        let instructions = self.link(body, variant)?;
+        submit(body.symbol(variant), kind, &instructions)
     }
 
-    /// Loads `body` as a program for the probe number `index` alone.
+    /// Loads `body` as a program for probes with this cookie alone.
     ///
     /// # Errors
     ///
     /// When the kernel refuses it.
-    pub fn load_for(&self, body: Body, kind: ProgramKind, index: u32) -> Result<OwnedFd, Error> {
-        let mut instructions = self.link(body, Variant::new(kind, false))?;
-        set_probe_index(&mut instructions, index);
-        submit(body, kind, &instructions)
+    pub fn load_for(&self, body: Body, kind: ProgramKind, cookie: u64) -> Result<OwnedFd, Error> {
+        let variant = self.variant(kind, false);
+        self.check_release(body, variant)?;
+        let mut instructions = self.link(body, variant)?;
+        set_cookie(&mut instructions, cookie);
+        submit(body.symbol(variant), kind, &instructions)
+    }
+
+    /// Programs that preempt each other take buffers by instructions that old kernels do not have.
+    fn check_release(&self, body: Body, variant: Variant) -> Result<(), Error> {
+        if body == Body::Stack && variant.preemptible && self.release < ATOMIC_FETCH {
+            return Err(Error::TooOld {
+                name: body.symbol(variant),
+                needed: ATOMIC_FETCH,
+            });
+        }
+        Ok(())
     }
 
     /// The instructions of `body`, one a line, for people to read.
@@ -158,7 +206,7 @@ impl Loader {
     ///
     /// When the object does not have it.
     pub fn disassemble(&self, body: Body) -> Result<String, Error> {
-        let instructions = self.link(body, Variant::new(ProgramKind::Kprobe, true))?;
+        let instructions = self.link(body, self.variant(ProgramKind::Tracepoint, true))?;
         let bytes: Vec<u8> = instructions.iter().flat_map(bytes_of).collect();
         let lines = rbpf::disassembler::to_insn_vec(&bytes);
         Ok(lines
@@ -166,6 +214,24 @@ impl Loader {
             .enumerate()
             .map(|(at, line)| format!("{at:5}: {}\n", line.desc))
             .collect())
+    }
+
+    fn variant(&self, kind: ProgramKind, has_cookie: bool) -> Variant {
+        Variant {
+            has_cookie,
+            has_registers: matches!(kind, ProgramKind::Kprobe | ProgramKind::UprobeMulti),
+            preemptible: match kind {
+                // One at a time on a CPU (`bpf_prog_active` in kernel/trace/bpf_trace.c).
+                ProgramKind::KprobeMulti | ProgramKind::Tracepoint => false,
+                // `bpf_prog_run_array_uprobe` in include/linux/bpf.h. A kprobe program can also sit
+                // on a kernel probe, where it is not; that does no harm.
+                ProgramKind::Kprobe | ProgramKind::UprobeMulti => {
+                    self.release >= UPROBES_PREEMPTIBLE
+                }
+                // `__bpf_prog_enter_recur` in kernel/bpf/trampoline.c.
+                ProgramKind::Fentry(_) | ProgramKind::Fexit(_) => true,
+            },
+        }
     }
 
     /// The instructions of `body`, with maps and calls in place.
@@ -183,7 +249,7 @@ impl Loader {
         .map_err(Error::Object)?;
         // The programs hold the map once they are loaded; until then, we do.
         self.read_only.borrow_mut().push(read_only);
-        let instructions = take_program(&object, body)?;
+        let instructions = take_program(&object, body.symbol(variant))?;
         let mut linked = self.linked.borrow_mut();
         linked.insert((body, variant), instructions.clone());
         Ok(instructions)
@@ -193,25 +259,17 @@ impl Loader {
         let settings = Settings {
             has_cookie: variant.has_cookie.into(),
             preemptible: variant.preemptible.into(),
+            stack_pointer_offset: if variant.has_registers {
+                STACK_POINTER_OFFSET
+            } else {
+                0
+            },
             ..self.settings
         };
         let globals = [("SETTINGS", (maps::settings_bytes(&settings), true))];
         object
             .patch_map_data(globals.into_iter().collect())
             .map_err(|error| Error::Object(error.to_string()))
-    }
-}
-
-impl Variant {
-    const fn new(kind: ProgramKind, has_cookie: bool) -> Self {
-        Self {
-            has_cookie,
-            // Kprobes and tracepoints run without preemption and one at a time on a CPU; programs
-            // under uprobes and trampolines may be preempted (`bpf_prog_run_array_uprobe` in
-            // include/linux/bpf.h, `__bpf_prog_enter_recur` in kernel/bpf/trampoline.c). A kprobe
-            // program can also sit on a perf-event uprobe, so it counts as preemptible as well.
-            preemptible: !matches!(kind, ProgramKind::KprobeMulti | ProgramKind::Tracepoint),
-        }
     }
 }
 
@@ -233,25 +291,23 @@ fn relocate(object: &mut aya_obj::Object, fd_of: impl Fn(&str) -> RawFd) -> Resu
         .map_err(|error| error.to_string())
 }
 
-fn take_program(object: &aya_obj::Object, body: Body) -> Result<Vec<bpf_insn>, Error> {
+fn take_program(object: &aya_obj::Object, symbol: &str) -> Result<Vec<bpf_insn>, Error> {
     object
         .programs
-        .get(body.symbol())
+        .get(symbol)
         .and_then(|program| object.functions.get(&program.function_key()))
         .map(|function| function.instructions.clone())
-        .ok_or_else(|| Error::Object(format!("it has no program {}", body.symbol())))
+        .ok_or_else(|| Error::Object(format!("it has no program {symbol}")))
 }
 
-/// Writes the number of the probe over the placeholder.
-fn set_probe_index(instructions: &mut [bpf_insn], index: u32) {
-    let [low, high] = [PROBE_INDEX_PLACEHOLDER, PROBE_INDEX_PLACEHOLDER >> 32]
-        .map(|word| (word as u32).cast_signed());
+/// Writes the cookie over the placeholder.
+fn set_cookie(instructions: &mut [bpf_insn], cookie: u64) {
+    let halves = |word: u64| [word, word >> 32].map(|half| (half as u32).cast_signed());
     for at in 1..instructions.len() {
         let is_placeholder = u32::from(instructions[at - 1].code) == BPF_LD | BPF_DW | BPF_IMM
-            && (instructions[at - 1].imm, instructions[at].imm) == (low, high);
+            && [instructions[at - 1].imm, instructions[at].imm] == halves(COOKIE_PLACEHOLDER);
         if is_placeholder {
-            instructions[at - 1].imm = index.cast_signed();
-            instructions[at].imm = 0;
+            [instructions[at - 1].imm, instructions[at].imm] = halves(cookie);
         }
     }
 }
@@ -264,9 +320,10 @@ fn bytes_of(instruction: &bpf_insn) -> [u8; 8] {
     [instruction.code, registers, o0, o1, i0, i1, i2, i3]
 }
 
-fn submit(body: Body, kind: ProgramKind, instructions: &[bpf_insn]) -> Result<OwnedFd, Error> {
-    bpf::load_program(body.symbol(), kind, instructions).map_err(|error| Error::Program {
-        name: body.symbol(),
-        error,
-    })
+fn submit(
+    name: &'static str,
+    kind: ProgramKind,
+    instructions: &[bpf_insn],
+) -> Result<OwnedFd, Error> {
+    bpf::load_program(name, kind, instructions).map_err(|error| Error::Program { name, error })
 }

@@ -3,7 +3,7 @@
 //! Each kind of target has its own module; all of them end in the same [`AttachPoint`]s.
 
 mod address;
-mod binary;
+pub(crate) mod binary;
 pub mod elf;
 mod found;
 mod kernel;

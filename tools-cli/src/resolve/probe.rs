@@ -53,6 +53,9 @@ pub struct UserPoint {
     pub semaphore: Option<FileOffset>,
     /// At entry or return.
     pub moment: Moment,
+    /// Whether it is the first instruction of a function, where what is on top of the stack is the
+    /// address to return to.
+    pub is_function_start: bool,
     /// The symbol, for messages.
     pub symbol: String,
 }

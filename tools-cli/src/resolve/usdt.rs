@@ -96,6 +96,7 @@ fn point(file: &Arc<TargetFile>, site: &UsdtSite) -> AttachPoint {
         offset: site.offset,
         semaphore: site.semaphore,
         moment: Moment::Entry,
+        is_function_start: false,
         symbol: format!("{}:{}", site.provider, site.name),
     })
 }

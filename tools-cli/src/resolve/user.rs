@@ -86,6 +86,8 @@ impl Search<'_> {
                 offset: FileOffset(site.offset.0 + self.function.offset),
                 semaphore: None,
                 moment: self.function.moment,
+                is_function_start: self.function.offset == 0
+                    && self.function.moment == Moment::Entry,
                 symbol: site.function.symbol.clone(),
             });
             points

@@ -95,12 +95,12 @@ impl Filters {
         }
     }
 
-    /// The settings that make the programs filter.
+    /// `settings`, with those that make the programs filter.
     ///
     /// # Errors
     ///
     /// When the command name is too long, or the PID namespace can't be found out.
-    pub fn settings(&self) -> Result<Settings, Error> {
+    pub fn settings(&self, settings: Settings) -> Result<Settings, Error> {
         let text = self.comm.as_deref().unwrap_or_default();
         let comm = CommFilter::new(text.as_bytes()).ok_or_else(|| Error::Comm {
             text: text.to_owned(),
@@ -118,7 +118,7 @@ impl Filters {
             uid: self.uid.unwrap_or(0),
             filter_cpu: self.cpu.is_some().into(),
             cpu: self.cpu.unwrap_or(0),
-            ..Settings::default()
+            ..settings
         })
     }
 

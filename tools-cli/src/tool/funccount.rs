@@ -4,7 +4,7 @@ use chrono::Local;
 
 use super::{
     Console, Status,
-    session::{Request, Session},
+    session::{Plan, Request, Session},
     wait::Event,
 };
 use crate::{
@@ -32,12 +32,12 @@ pub async fn run(
     options: &Options,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Status> {
-    let mut session = Session::start(request, Body::Count, console).await?;
+    let mut session = Session::start(request, Plan::new(Body::Count), console).await?;
     if options.show_program {
         console.say(session.program_text()?);
     }
     let mut counts = Counts::open(session.maps(), session.probes().len())?;
-    console.say(title(&session, request));
+    console.say(session.title(request));
     let ended = loop {
         let event = session.next().await?;
         if event == Event::ReaderGone {
@@ -56,17 +56,4 @@ pub async fn run(
         }
     };
     session.finish(ended, console)
-}
-
-fn title(session: &Session, request: &Request) -> String {
-    let patterns: Vec<String> = request
-        .specs
-        .iter()
-        .map(|spec| format!("\"{}\"", spec.text))
-        .collect();
-    format!(
-        "Tracing {} functions for {}... Hit Ctrl-C to end.",
-        session.live_count(),
-        patterns.join(", ")
-    )
 }

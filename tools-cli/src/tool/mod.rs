@@ -5,6 +5,7 @@ mod filters;
 mod follow;
 pub mod funccount;
 mod session;
+pub mod stackcount;
 mod wait;
 
 use std::io::{self, Write};

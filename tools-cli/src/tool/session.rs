@@ -3,6 +3,7 @@
 
 use std::{
     ffi::OsString,
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use probes_common::{Loss, Settings};
 
 use super::{
     Console, Filters, Status,
@@ -44,6 +46,29 @@ pub struct Request {
     pub duration: Option<Duration>,
 }
 
+/// What a tool's programs are and need, beside the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The function of the object that runs at each probe.
+    pub body: Body,
+    /// Settings of the tool's own.
+    pub settings: Settings,
+    /// Room for what it gathers.
+    pub sizes: MapSizes,
+}
+
+impl Plan {
+    /// A plan without anything of its own.
+    #[must_use]
+    pub fn new(body: Body) -> Self {
+        Self {
+            body,
+            settings: Settings::default(),
+            sizes: MapSizes::default(),
+        }
+    }
+}
+
 /// A run: probes that are live.
 #[derive(Debug)]
 pub struct Session {
@@ -66,9 +91,10 @@ impl Session {
     /// When any stage fails, or a signal asks us to stop.
     pub async fn start(
         request: &Request,
-        body: Body,
+        plan: Plan,
         console: &mut Console<'_>,
     ) -> anyhow::Result<Self> {
+        let body = plan.body;
         let mut signals = StopSignals::catch().context("failed to catch signals")?;
         crate::kernel::limits::raise().context("failed to read this process's limits")?;
         request.filters.check()?;
@@ -95,7 +121,7 @@ impl Session {
 
         let command = Held::start(&request.command)?;
         let filters = with_command(&request.filters, command.as_ref());
-        let loader = load(&filters, &resolved)?;
+        let loader = load(&plan, &filters, &resolved)?;
         let following = filters
             .follow_forks
             .then(|| follow::attach(&loader))
@@ -135,6 +161,21 @@ impl Session {
         self.attached.live_count()
     }
 
+    /// What is said when the probes are live.
+    #[must_use]
+    pub fn title(&self, request: &Request) -> String {
+        let patterns: Vec<String> = request
+            .specs
+            .iter()
+            .map(|spec| format!("\"{}\"", spec.text))
+            .collect();
+        format!(
+            "Tracing {} functions for {}... Hit Ctrl-C to end.",
+            self.live_count(),
+            patterns.join(", ")
+        )
+    }
+
     /// The maps that the programs write.
     #[must_use]
     pub const fn maps(&self) -> &Maps {
@@ -148,6 +189,18 @@ impl Session {
     /// When the object has no such program.
     pub fn program_text(&self) -> anyhow::Result<String> {
         Ok(self.loader.disassemble(self.body)?)
+    }
+
+    /// Has [`Session::next`] tell when `records`, a ring buffer, has something to be read.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be watched.
+    pub fn watch(&mut self, records: BorrowedFd<'_>) -> anyhow::Result<()> {
+        let watched = records.try_clone_to_owned().map(|fd| self.waiter.watch(fd));
+        watched
+            .and_then(|result| result)
+            .context("failed to watch the ring buffer")
     }
 
     /// Waits for what happens next.
@@ -165,8 +218,7 @@ impl Session {
     ///
     /// When the losses can't be read, or the command's status can't.
     pub fn finish(mut self, ended: Event, console: &mut Console<'_>) -> anyhow::Result<Status> {
-        let counts = Counts::open(self.maps(), 0)?;
-        let losses = self.losses(counts.not_followed()?);
+        let losses = self.losses()?;
         let status = self.end_command(ended)?;
         console.say("Detaching...");
         let start = Instant::now();
@@ -179,7 +231,8 @@ impl Session {
     }
 
     /// What was lost, in words; nothing if nothing was.
-    fn losses(&self, not_followed: u64) -> Vec<String> {
+    fn losses(&self) -> anyhow::Result<Vec<String>> {
+        let counts = Counts::open(self.maps(), 0)?;
         let mut losses = Vec::new();
         let misses = self.attached.misses();
         if misses > 0 {
@@ -188,28 +241,24 @@ impl Session {
                 Grouped(misses)
             ));
         }
-        if not_followed > 0 {
-            losses.push(format!(
-                "did not follow {} processes: more than {} at a time",
-                Grouped(not_followed),
-                Grouped(follow::AT_A_TIME.into())
-            ));
+        for loss in Loss::ALL {
+            let count = counts.lost(loss)?;
+            if count > 0 {
+                losses.push(lost(loss, Grouped(count)));
+            }
         }
         let skipped = self.attached.skipped.len() + self.left_out.len();
         if skipped > 0 {
-            let all = self
-                .probes
-                .iter()
-                .map(|probe| probe.points.len())
-                .sum::<usize>();
+            let points = self.probes.iter().map(|probe| probe.points.len());
+            let all = points.sum::<usize>() + self.left_out.len();
             losses.push(format!(
                 "skipped {} of {} places: {}, -v lists them",
                 Grouped(skipped as u64),
-                Grouped((all + self.left_out.len()) as u64),
+                Grouped(all as u64),
                 self.first_skipped()
             ));
         }
-        losses
+        Ok(losses)
     }
 
     fn first_skipped(&self) -> String {
@@ -254,6 +303,26 @@ impl Session {
     }
 }
 
+/// What was lost, and what would have helped.
+fn lost(loss: Loss, count: Grouped) -> String {
+    match loss {
+        Loss::NotFollowed => format!(
+            "did not follow {count} processes: more than {} at a time",
+            Grouped(follow::AT_A_TIME.into())
+        ),
+        Loss::StackTable => {
+            format!("did not count {count} events: the table of stacks is full, raise --stacks")
+        }
+        Loss::StackFrames => format!(
+            "did not count {count} events: new stacks came faster than they could be read, raise \
+             --buffer"
+        ),
+        Loss::StackBuffers => {
+            format!("did not count {count} events: too many tasks in a probe on one CPU")
+        }
+    }
+}
+
 /// With a command, only it and what it forks is looked at.
 fn with_command(filters: &Filters, command: Option<&Held>) -> Filters {
     let mut filters = filters.clone();
@@ -269,8 +338,8 @@ fn watched(filters: &Filters, command: Option<&Held>) -> Vec<u32> {
     command.map_or_else(|| filters.pids.clone(), |command| vec![command.pid()])
 }
 
-fn load(filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {
-    let mut settings = filters.settings()?;
+fn load(plan: &Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {
+    let mut settings = filters.settings(plan.settings)?;
     if filters.follow_forks {
         follow::set_offsets(&mut settings)?;
     }
@@ -282,6 +351,7 @@ fn load(filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {
         } else {
             1
         },
+        ..plan.sizes
     };
     let loader = Loader::new(settings, &sizes)?;
     filters.fill(loader.maps())?;

@@ -18,6 +18,8 @@ use tokio::{
 pub enum Event {
     /// An interval is over.
     Interval,
+    /// The ring buffer that is watched has records.
+    Records,
     /// The time asked for is over.
     Elapsed,
     /// A signal asks us to stop.
@@ -72,6 +74,7 @@ pub struct Waiter {
     deadline: Option<Instant>,
     targets: Vec<AsyncFd<OwnedFd>>,
     reader: Option<AsyncFd<OwnedFd>>,
+    records: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Waiter {
@@ -94,7 +97,18 @@ impl Waiter {
             deadline: duration.map(|duration| now + duration),
             targets: watch_processes(pids)?,
             reader: watch_stdout(),
+            records: None,
         })
+    }
+
+    /// Watches a ring buffer too.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be watched.
+    pub fn watch(&mut self, records: OwnedFd) -> io::Result<()> {
+        self.records = Some(register(records, Interest::READABLE)?);
+        Ok(())
     }
 
     /// The next event. An interval that ends with the whole time is the end, not an interval.
@@ -112,6 +126,7 @@ impl Waiter {
             () = until(self.deadline) => Ok(Event::Elapsed),
             () = reader_gone(self.reader.as_ref()) => Ok(Event::ReaderGone),
             result = all_ended(&self.targets) => result.map(|()| Event::TargetEnded),
+            result = has_records(self.records.as_ref()) => result.map(|()| Event::Records),
             () = until(interval) => {
                 self.next_interval = match (interval, self.interval) {
                     (Some(last), Some(step)) => Some(last + step),
@@ -165,6 +180,17 @@ async fn all_ended(targets: &[AsyncFd<OwnedFd>]) -> io::Result<()> {
         target.readable().await?.retain_ready();
     }
     Ok(())
+}
+
+/// The kernel tells of records once, when there were none before; whoever is told reads them all.
+async fn has_records(records: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
+    match records {
+        Some(records) => {
+            records.readable().await?.clear_ready();
+            Ok(())
+        }
+        None => pending().await,
+    }
 }
 
 /// Watches for the other end of a pipe on standard output; files have none.

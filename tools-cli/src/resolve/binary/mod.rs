@@ -1,6 +1,7 @@
 //! Which files a spec's binary stands for.
 
 mod ld_cache;
+pub(crate) mod maps;
 mod process;
 mod root;
 mod search;

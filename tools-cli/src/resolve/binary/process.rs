@@ -1,25 +1,17 @@
 //! What a process has mapped, from `/proc/PID/maps`.
 
 use std::{
-    ffi::OsString,
     fs, io,
-    os::{linux::fs::MetadataExt as _, unix::ffi::OsStringExt as _},
+    os::linux::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use super::{Error, TargetFile, search::version_of};
+use super::{
+    Error, TargetFile,
+    maps::{self, Line, Mapping},
+    search::version_of,
+};
 use crate::resolve::{FileOffset, elf::Elf};
-
-/// A range of addresses that shows a range of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mapping {
-    /// First address.
-    start: u64,
-    /// First address behind it.
-    end: u64,
-    /// Bytes from the start of the file to what `start` shows.
-    offset: u64,
-}
 
 /// A file that a process has mapped to execute.
 #[derive(Clone, Debug)]
@@ -62,15 +54,6 @@ impl MappedFile {
     }
 }
 
-/// A line of the list.
-struct Line {
-    mapping: Mapping,
-    is_executable: bool,
-    inode: u64,
-    path: PathBuf,
-    is_deleted: bool,
-}
-
 /// All files that a process has mapped to execute, in the order of their first addresses.
 pub(super) fn mapped_files(pid: u32) -> Result<Vec<MappedFile>, Error> {
     let process_error = |file| {
@@ -80,12 +63,12 @@ pub(super) fn mapped_files(pid: u32) -> Result<Vec<MappedFile>, Error> {
             _ => Error::Process { pid, file, error },
         }
     };
-    let maps = fs::read(format!("/proc/{pid}/maps")).map_err(process_error("maps"))?;
+    let text = fs::read(format!("/proc/{pid}/maps")).map_err(process_error("maps"))?;
     let program = fs::metadata(format!("/proc/{pid}/exe"));
     let program_inode = program.map_or(0, |program| program.st_ino());
 
     let mut files: Vec<(u64, MappedFile)> = Vec::new();
-    for line in maps.split(|&byte| byte == b'\n').filter_map(parse) {
+    for line in maps::lines(&text) {
         if !line.is_executable || line.inode == 0 {
             continue;
         }
@@ -133,67 +116,9 @@ fn is_same_here(line: &Line) -> bool {
     fs::metadata(&line.path).is_ok_and(|metadata| metadata.st_ino() == line.inode)
 }
 
-/// Takes apart a line such as `7f00-7f80 r-xp 00001000 fe:00 1234   /usr/lib/libc.so.6`. The path
-/// comes last and may hold anything but a line end, which the kernel writes as `\012`.
-fn parse(line: &[u8]) -> Option<Line> {
-    let mut fields = line.splitn(6, |&byte| byte == b' ');
-    let mut text = || str::from_utf8(fields.next()?).ok();
-    let (start, end) = text()?.split_once('-')?;
-    let permissions = text()?;
-    let offset = text()?;
-    let _device = text()?;
-    let inode = text()?.parse().ok()?;
-    let path = fields.next().unwrap_or_default().trim_ascii_start();
-    let live = path.strip_suffix(b" (deleted)");
-    let hex = |text| u64::from_str_radix(text, 16).ok();
-    Some(Line {
-        mapping: Mapping {
-            start: hex(start)?,
-            end: hex(end)?,
-            offset: hex(offset)?,
-        },
-        is_executable: permissions.as_bytes().get(2) == Some(&b'x'),
-        inode,
-        path: unescaped(live.unwrap_or(path)).into(),
-        is_deleted: live.is_some(),
-    })
-}
-
-fn unescaped(path: &[u8]) -> OsString {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&first, others)) = rest.split_first() {
-        if let Some(after) = rest.strip_prefix(b"\\012") {
-            bytes.push(b'\n');
-            rest = after;
-        } else {
-            bytes.push(first);
-            rest = others;
-        }
-    }
-    OsString::from_vec(bytes)
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn lines_of_all_kinds_are_read() {
-        let line = parse(b"7f0000001000-7f0000002000 r-xp 00001000 fe:00 1234                       /usr/lib/li b\\012.so (deleted)").expect("valid");
-        assert!(line.is_executable && line.is_deleted);
-        assert_eq!(line.path, Path::new("/usr/lib/li b\n.so"));
-        assert_eq!(
-            (line.mapping.start, line.mapping.offset),
-            (0x7f00_0000_1000, 0x1000)
-        );
-        let line = parse(b"7f00-7f10 rw-p 00000000 00:00 0 ").expect("valid");
-        assert!(!line.is_executable);
-        assert_eq!((line.inode, line.path), (0, PathBuf::new()));
-        assert!(parse(b"rubbish").is_none());
-    }
 
     #[test]
     fn this_process_has_its_program_mapped() {
@@ -218,12 +143,5 @@ mod tests {
             mapped_files(u32::MAX / 2),
             Err(Error::NoProcess { .. })
         ));
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = parse(&line);
-        }
     }
 }

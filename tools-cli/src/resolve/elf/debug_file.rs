@@ -31,6 +31,7 @@ pub struct DebugSearch<'a> {
 #[derive(Debug, Default)]
 pub struct DebugSymbols {
     image: Option<Image>,
+    is_unpacked: bool,
     notes: Vec<String>,
 }
 
@@ -77,6 +78,13 @@ impl DebugSymbols {
         self.image.as_ref().map(Image::path)
     }
 
+    /// The bytes of what was unpacked from the file itself, which no path leads to.
+    #[must_use]
+    pub fn unpacked(&self) -> Option<&[u8]> {
+        let image = self.image.as_ref().filter(|_| self.is_unpacked)?;
+        Some(image.data())
+    }
+
     /// What the user should know, such as a debug file that belongs to another build.
     #[must_use]
     pub fn notes(&self) -> &[String] {
@@ -104,7 +112,10 @@ impl DebugSymbols {
             Ok(bytes) => {
                 let image = Image::from_bytes(&name, bytes);
                 match image.elf().map(|_| ()) {
-                    Ok(()) => self.image = Some(image),
+                    Ok(()) => {
+                        self.image = Some(image);
+                        self.is_unpacked = true;
+                    }
                     Err(error) => self.ignored(&name, &chain(&error)),
                 }
             }

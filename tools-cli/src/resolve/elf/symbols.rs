@@ -51,7 +51,8 @@ impl<'data> Elf<'data> {
     }
 
     /// Whether the file has a table of all its symbols, not just those it exports.
-    pub(super) fn has_symtab(&self) -> bool {
+    #[must_use]
+    pub fn has_symtab(&self) -> bool {
         self.table(elf::SHT_SYMTAB).next().is_some()
     }
 

@@ -1,0 +1,257 @@
+//! stackcount's body: one more for the stack that led to the probe.
+
+use core::{arch::asm, ffi::c_void, slice};
+
+use aya_ebpf::{
+    bindings::BPF_F_USER_STACK,
+    helpers::{
+        bpf_get_current_comm, bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_probe_read_user,
+        generated::bpf_get_stack,
+    },
+};
+use probes_common::{COOKIE_FUNCTION_START, Loss, STACK_BUFFERS, StackHeader, StackKey};
+
+use crate::{
+    cookie::cookie,
+    counter,
+    filter::{self, Task},
+    maps::{BUFFERS, FRAMES, LOSSES, STACKS, TAKEN},
+    settings::setting,
+};
+
+/// Size of a frame: an address.
+const FRAME_BYTES: u32 = 8;
+
+/// Counts the stack, where the kernel runs one such program at a time on a CPU.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "kprobe/stack")]
+extern "C" fn stack(ctx: *mut c_void) -> u32 {
+    if filter::passes() {
+        count_in_buffer(ctx, 0);
+    }
+    0
+}
+
+/// Counts the stack, where programs on a CPU may preempt each other: each takes a buffer of its
+/// own. A program of its own, because Linux before 5.12 loads none that can take one.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "kprobe/stack_preemptible")]
+extern "C" fn stack_preemptible(ctx: *mut c_void) -> u32 {
+    if !filter::passes() {
+        return 0;
+    }
+    let Some(taken) = TAKEN.get_ptr_mut(0) else {
+        return 0;
+    };
+    for index in 1..STACK_BUFFERS {
+        let bit = 1 << index;
+        if fetch_or(taken, bit) & bit == 0 {
+            count_in_buffer(ctx, index);
+            fetch_and(taken, !bit);
+            return 0;
+        }
+    }
+    counter::increment(&LOSSES, Loss::StackBuffers as u32);
+    0
+}
+
+/// Sets bits of a word that other tasks on this CPU change too; gives what it was.
+#[inline(always)]
+fn fetch_or(word: *mut u64, bits: u64) -> u64 {
+    let mut value = bits;
+    // SAFETY: the pointer is to a map value. Assembly, because `core` has no such atomic operation
+    // for this target.
+    unsafe {
+        asm!("{value} = atomic_fetch_or((u64 *)({word} + 0), {value})", value = inout(reg) value,
+             word = in(reg) word, options(nostack));
+    }
+    value
+}
+
+/// Keeps only `bits` of a word that other tasks on this CPU change too.
+#[inline(always)]
+fn fetch_and(word: *mut u64, bits: u64) {
+    // SAFETY: as above.
+    unsafe {
+        asm!("{bits} = atomic_fetch_and((u64 *)({word} + 0), {bits})", bits = inout(reg) bits => _,
+             word = in(reg) word, options(nostack));
+    }
+}
+
+/// Puts the stack together in this CPU's buffer number `index`, which is ours, and counts it.
+#[inline(always)]
+fn count_in_buffer(ctx: *mut c_void, index: u32) {
+    let Some(header) = BUFFERS.get_ptr_mut(index) else {
+        return;
+    };
+    // SAFETY: the loader has given a buffer room for the header and both parts.
+    let frames = unsafe { header.add(1) }.cast::<u8>();
+    let kernel_bytes = match setting!(kernel_stack) {
+        0 => 0,
+        _ => read_stack(ctx, frames, 0),
+    };
+    let kernel_end = at_most(kernel_bytes.into(), setting!(stack_bytes)) as usize;
+    // SAFETY: at most the room of the first part is used, so the second has its own left.
+    let user_frames = unsafe { frames.add(kernel_end) };
+    let user_bytes = match setting!(user_stack) {
+        0 => 0,
+        _ => read_user_stack(ctx, user_frames),
+    };
+    let key = StackKey {
+        frames: hash(frames.cast(), kernel_bytes, user_bytes),
+        comm: match setting!(by_comm) {
+            0 => [0; 16],
+            _ => bpf_get_current_comm().unwrap_or_default(),
+        },
+        tgid: match setting!(by_process) {
+            0 => 0,
+            _ => Task::current_in_namespace().map_or(0, Task::tgid),
+        },
+        reserved: 0,
+    };
+    if add_one(&key) {
+        return;
+    }
+    let new = StackHeader {
+        key,
+        // SAFETY: the helper has no conditions.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        kernel_bytes,
+        user_bytes,
+    };
+    // SAFETY: the pointer is to the start of our buffer.
+    unsafe { header.write(new) };
+    remember(&key, header, kernel_bytes + user_bytes);
+}
+
+/// Reads a part of the stack; gives its length in bytes, 0 if there is none.
+#[inline(always)]
+fn read_stack(ctx: *mut c_void, frames: *mut u8, flags: u64) -> u32 {
+    read_stack_into(ctx, frames, setting!(stack_bytes), flags)
+}
+
+/// The same, with less room.
+#[inline(always)]
+fn read_stack_into(ctx: *mut c_void, frames: *mut u8, room: u32, flags: u64) -> u32 {
+    // SAFETY: the caller has that much room for it.
+    let bytes = unsafe { bpf_get_stack(ctx, frames.cast(), room, flags) };
+    // A task without such a part is an error to the kernel, and no frames to us.
+    if bytes < 0 {
+        0
+    } else {
+        at_most(bytes as u64, room)
+    }
+}
+
+/// `bytes`, and 0 if that is more than `limit`, in a way that the verifier of any kernel can follow:
+/// checked where it is used, since old ones forget what they know of a value that is spilled.
+#[inline(always)]
+fn at_most(mut bytes: u64, limit: u32) -> u32 {
+    // SAFETY: does nothing. The compiler must not know the value, or it would drop the check.
+    unsafe { asm!("/* {0} */", inout(reg) bytes, options(nomem, nostack, preserves_flags)) };
+    if bytes > limit.into() {
+        return 0;
+    }
+    bytes as u32
+}
+
+/// Reads the program's part of the stack.
+#[inline(always)]
+fn read_user_stack(ctx: *mut c_void, frames: *mut u8) -> u32 {
+    let bytes = read_stack(ctx, frames, BPF_F_USER_STACK.into());
+    if bytes < FRAME_BYTES || cookie(ctx) & COOKIE_FUNCTION_START == 0 {
+        return bytes;
+    }
+    let Some(caller) = return_address(ctx) else {
+        return bytes;
+    };
+    // SAFETY: the caller has room for more frames than two.
+    let second = unsafe { frames.cast::<u64>().add(1) };
+    // SAFETY: as above.
+    if bytes > FRAME_BYTES && unsafe { second.read() } == caller {
+        return bytes;
+    }
+    // The walk goes by frame pointers, and the function has not set its own yet: its caller is
+    // missing (since Linux 6.12 only of some functions: commit cfa7f3d2c526). So the walk is made
+    // again, to lie behind the caller.
+    // SAFETY: as above.
+    let rest = unsafe {
+        second.write(caller);
+        second.add(1)
+    };
+    let flags = u64::from(BPF_F_USER_STACK) | 1;
+    let room = setting!(stack_bytes) - 2 * FRAME_BYTES;
+    2 * FRAME_BYTES + read_stack_into(ctx, rest.cast(), room, flags)
+}
+
+/// The address on top of the program's stack.
+#[inline(always)]
+fn return_address(ctx: *mut c_void) -> Option<u64> {
+    let offset = setting!(stack_pointer_offset);
+    if offset == 0 {
+        return None;
+    }
+    // Through a helper, because the verifier refuses direct access through a context pointer that
+    // was added to.
+    // SAFETY: the helper checks the address.
+    let stack_pointer: u64 =
+        unsafe { bpf_probe_read_kernel(ctx.wrapping_byte_add(offset as usize).cast()) }.ok()?;
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(stack_pointer as *const u64) }.ok()
+}
+
+/// 128 bits of hash over the frames: two sums that each frame goes into in its own way.
+#[inline(always)]
+fn hash(frames: *const u64, kernel_bytes: u32, user_bytes: u32) -> [u64; 2] {
+    // Odd constants with bits all over: those of the golden ratio and of splitmix64.
+    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
+    const SECOND: u64 = 0xbf58_476d_1ce4_e5b9;
+
+    let words = (kernel_bytes + user_bytes) / 8;
+    let mut low = u64::from(kernel_bytes) << 32 | u64::from(user_bytes);
+    let mut high = !low;
+    for at in 0..setting!(stack_bytes) / 4 {
+        if at >= words {
+            break;
+        }
+        // SAFETY: within what was read.
+        let frame = unsafe { frames.add(at as usize).read() };
+        low = (low ^ frame).wrapping_mul(FIRST);
+        low ^= low >> 29;
+        high = (high.rotate_left(23) ^ frame).wrapping_mul(SECOND);
+        high ^= high >> 32;
+    }
+    [low, high]
+}
+
+/// Counts a stack that is in the table; tells whether it was.
+#[inline(always)]
+fn add_one(key: &StackKey) -> bool {
+    let Some(count) = STACKS.get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: the pointer is to a map value. Assembly as in `counter`.
+    unsafe {
+        asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64,
+             options(nostack));
+    }
+    true
+}
+
+/// Sends the frames of a new stack to user space and puts it into the table. In that order, so
+/// that no stack is counted whose frames nobody knows.
+#[inline(always)]
+fn remember(key: &StackKey, header: *mut StackHeader, frame_bytes: u32) {
+    let frame_bytes = at_most(frame_bytes.into(), 2 * setting!(stack_bytes));
+    let record_bytes = size_of::<StackHeader>() + frame_bytes as usize;
+    // SAFETY: the record is in our buffer, written up to there.
+    let record = unsafe { slice::from_raw_parts(header.cast::<u8>(), record_bytes) };
+    if FRAMES.output::<[u8]>(record, 0).is_err() {
+        counter::increment(&LOSSES, Loss::StackFrames as u32);
+        return;
+    }
+    const NO_EXIST: u64 = 1;
+    if STACKS.insert(key, 1, NO_EXIST).is_err() && !add_one(key) {
+        counter::increment(&LOSSES, Loss::StackTable as u32);
+    }
+}

@@ -1,0 +1,72 @@
+//! Flags of the tools that count: what, where, how long, how.
+
+use std::{ffi::OsString, time::Duration};
+
+use super::{BadCommandLine, filters::FilterArgs};
+use crate::{
+    attach::{self, Way},
+    spec::{ProbeSpec, Syntax},
+    tool::Request,
+};
+
+#[derive(clap::Args)]
+pub(super) struct RunArgs {
+    /// What to count
+    #[arg(required = true, value_name = "PATTERN")]
+    patterns: Vec<String>,
+    #[command(flatten)]
+    filters: FilterArgs,
+    /// Print, and start again from zero, every so many seconds
+    #[arg(short, long, value_name = "SECONDS", value_parser = parse_seconds)]
+    interval: Option<Duration>,
+    /// Print the time before each table
+    #[arg(short = 'T', long)]
+    pub(super) timestamp: bool,
+    /// PATTERN is a regular expression, anchored at its start
+    #[arg(short, long)]
+    regexp: bool,
+    /// Attach in this way only: kprobe.multi, kprobe, kprobe.single, fentry, uprobe.multi, uprobe,
+    /// uprobe.single, tracepoint or tracepoint.single
+    #[arg(long, value_name = "NAME")]
+    attach_with: Option<Way>,
+    /// Run this command and count in it and its children only
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl RunArgs {
+    pub(super) fn request(&self, duration: Option<Duration>) -> anyhow::Result<Request> {
+        let syntax = if self.regexp {
+            Syntax::Regex
+        } else {
+            Syntax::Glob
+        };
+        let specs = self
+            .patterns
+            .iter()
+            .map(|text| ProbeSpec::parse(text, syntax))
+            .collect::<Result<_, _>>()
+            .map_err(|error| BadCommandLine(error.to_string()))?;
+        Ok(Request {
+            specs,
+            filters: self.filters.filters(!self.command.is_empty())?,
+            command: self.command.clone(),
+            attach: attach::Options {
+                only: self.attach_with,
+            },
+            interval: self.interval,
+            duration,
+        })
+    }
+}
+
+/// Seconds, with or without a fraction; more than none.
+pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected seconds, as 5 or 0.5".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("expected more than 0 seconds, and not millions of years".to_owned()),
+    }
+}

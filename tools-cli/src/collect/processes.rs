@@ -1,0 +1,267 @@
+//! What was mapped where, in which process and when.
+//!
+//! A stack is a list of addresses, and what they mean is gone with the process. So the kernel is
+//! asked to tell of every mapping, `execve`, fork and exit from the start on; what was mapped
+//! before is read from `/proc` when a process is first seen.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::location::{Code, FileMapping, Location};
+use crate::{
+    kernel::sideband::{Record, SideBand, What},
+    resolve::binary::maps,
+};
+
+/// A process forked by one that was forked by one … that was not seen: so many times and no more.
+const GENERATIONS: usize = 64;
+
+/// The processes that have run since the start.
+#[derive(Debug)]
+pub struct Processes {
+    sideband: SideBand,
+    spaces: HashMap<u32, Space>,
+    exited: HashSet<u32>,
+    lost: bool,
+}
+
+/// What a process has mapped.
+#[derive(Clone, Debug, Default)]
+struct Space {
+    /// From one `execve` or fork to the next, in order of time.
+    lives: Vec<Life>,
+}
+
+/// What a process has mapped while it runs one program.
+#[derive(Clone, Debug, Default)]
+struct Life {
+    since_ns: u64,
+    /// The parent whose mappings it began with.
+    inherited: Option<u32>,
+    /// Whether `/proc` was read, because it began before we did.
+    was_read: bool,
+    /// In order of time.
+    regions: Vec<Region>,
+}
+
+#[derive(Clone, Debug)]
+struct Region {
+    time_ns: u64,
+    start: u64,
+    end: u64,
+    offset: u64,
+    inode: u64,
+    path: Arc<PathBuf>,
+}
+
+impl Processes {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`SideBand::open`].
+    pub fn watch() -> io::Result<Self> {
+        Ok(Self {
+            sideband: SideBand::open()?,
+            spaces: HashMap::new(),
+            exited: HashSet::new(),
+            lost: false,
+        })
+    }
+
+    /// Takes in what has happened. To be called when the addresses to be located are known already:
+    /// then all that led to them is known too.
+    pub(super) fn update(&mut self) {
+        for record in self.sideband.take() {
+            self.apply(record);
+        }
+        if std::mem::take(&mut self.lost) {
+            // Read all of them again from `/proc`, as far as they are there.
+            self.spaces.clear();
+        }
+    }
+
+    /// Forgets processes that have exited; to be called when all addresses of theirs are located.
+    pub(super) fn forget_exited(&mut self) {
+        for pid in self.exited.drain() {
+            self.spaces.remove(&pid);
+        }
+    }
+
+    fn apply(&mut self, record: Record) {
+        let Record { time_ns, pid, what } = record;
+        match what {
+            What::Mapped {
+                start,
+                end,
+                offset,
+                inode,
+                path,
+            } => {
+                let region = Region {
+                    time_ns,
+                    start,
+                    end,
+                    offset,
+                    inode,
+                    path: Arc::new(path),
+                };
+                let space = self.spaces.entry(pid).or_default();
+                if space.lives.is_empty() {
+                    space.lives.push(Life::default());
+                }
+                if let Some(life) = space.lives.last_mut() {
+                    life.regions.push(region);
+                }
+            }
+            What::Executed => self.begin_life(pid, time_ns, None),
+            What::Forked { parent } => {
+                // The number may have been another process's before.
+                self.exited.remove(&pid);
+                self.begin_life(pid, time_ns, Some(parent));
+                self.copy_regions(parent, pid);
+            }
+            What::Exited => drop(self.exited.insert(pid)),
+            What::Lost => self.lost = true,
+        }
+    }
+
+    fn begin_life(&mut self, pid: u32, since_ns: u64, inherited: Option<u32>) {
+        let space = self.spaces.entry(pid).or_default();
+        space.lives.push(Life {
+            since_ns,
+            inherited,
+            ..Life::default()
+        });
+    }
+
+    /// A child starts with what its parent has mapped, as far as we know it.
+    fn copy_regions(&mut self, parent: u32, child: u32) {
+        let Some(parent) = self
+            .spaces
+            .get(&parent)
+            .and_then(|space| space.lives.last())
+        else {
+            return;
+        };
+        let (regions, is_whole) = (parent.regions.clone(), parent.is_whole());
+        let child = self.spaces.get_mut(&child);
+        if let Some(life) = child.and_then(|space| space.lives.last_mut()) {
+            life.regions = regions;
+            if is_whole {
+                life.inherited = None;
+            }
+        }
+    }
+
+    /// Where the code at `address` of the process `pid` was at a time.
+    pub(super) fn locate(
+        &mut self,
+        pid: u32,
+        address: u64,
+        time_ns: u64,
+        code: &mut Code,
+    ) -> Location {
+        let mut owner = pid;
+        for _ in 0..GENERATIONS {
+            let life = self.life(owner, time_ns);
+            if let Some(region) = life.region(address, time_ns) {
+                return region.locate(pid, address, code);
+            }
+            match life.inherited {
+                Some(parent) if parent != owner => owner = parent,
+                _ => break,
+            }
+        }
+        Location::Process(code.space_id(pid, None), address)
+    }
+
+    /// The life of a process that was lived at a time; read from `/proc` if it began before we did.
+    fn life(&mut self, pid: u32, time_ns: u64) -> &Life {
+        let space = self.spaces.entry(pid).or_default();
+        let found = space
+            .lives
+            .iter()
+            .rposition(|life| life.since_ns <= time_ns);
+        let index = found.unwrap_or_else(|| {
+            space.lives.insert(0, Life::default());
+            0
+        });
+        let is_last = index + 1 == space.lives.len();
+        let life = &mut space.lives[index];
+        if is_last && !life.is_whole() {
+            life.read(pid);
+        }
+        life
+    }
+}
+
+impl Life {
+    /// Whether all that is mapped is known.
+    fn is_whole(&self) -> bool {
+        self.was_read || (self.since_ns > 0 && self.inherited.is_none())
+    }
+
+    /// Adds what `/proc` tells, as older than all that is known.
+    fn read(&mut self, pid: u32) {
+        self.was_read = true;
+        let Ok(text) = fs::read(format!("/proc/{pid}/maps")) else {
+            return;
+        };
+        let executable = maps::lines(&text).filter(|line| line.is_executable);
+        let regions = executable.map(|line| Region {
+            time_ns: 0,
+            start: line.mapping.start,
+            end: line.mapping.end,
+            offset: line.mapping.offset,
+            inode: line.inode,
+            path: Arc::new(line.path),
+        });
+        self.regions.splice(0..0, regions);
+    }
+
+    fn region(&self, address: u64, time_ns: u64) -> Option<&Region> {
+        let covers = |region: &&Region| (region.start..region.end).contains(&address);
+        let newest_first = self.regions.iter().rev().filter(covers);
+        newest_first
+            .clone()
+            .find(|region| region.time_ns <= time_ns)
+            // Told of a moment late: the oldest that was there.
+            .or_else(|| self.regions.iter().find(covers))
+    }
+}
+
+impl Region {
+    fn locate(&self, pid: u32, address: u64, code: &mut Code) -> Location {
+        let from_start = address - self.start;
+        if self.path.as_os_str() == "[vdso]" {
+            return Location::Vdso(from_start);
+        }
+        if self.inode == 0 || !is_program_file(&self.path) {
+            return Location::Process(code.space_id(pid, Some(self.path.as_path())), address);
+        }
+        let file = code.file_id(FileMapping {
+            pid,
+            start: self.start,
+            end: self.end,
+            inode: self.inode,
+            path: &self.path,
+        });
+        Location::File(file, from_start.wrapping_add(self.offset))
+    }
+}
+
+/// Whether a mapping of the path can be of a program or library, and not of memory that a runtime
+/// compiles into.
+fn is_program_file(path: &Path) -> bool {
+    let anonymous = ["/memfd:", "/dev/zero", "/dev/shm/", "/SYSV", "//", "["];
+    let path = path.as_os_str().as_bytes();
+    !anonymous
+        .iter()
+        .any(|name| path.starts_with(name.as_bytes()))
+}

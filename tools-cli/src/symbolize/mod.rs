@@ -1,0 +1,273 @@
+//! Names for the frames of stacks.
+//!
+//! blazesym reads symbol tables, DWARF and kallsyms; which file to ask, and what a runtime has
+//! compiled, is found out here.
+
+mod files;
+mod modules;
+mod perf_map;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use blazesym::{
+    MaybeDefault,
+    symbolize::{
+        Input, Sym, Symbolized,
+        source::{Elf, Kernel, Source},
+    },
+};
+
+use self::{files::SymbolFile, modules::Modules, perf_map::PerfMap};
+use crate::collect::{Code, FileId, Location, SpaceId};
+
+/// How names are to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// C++ and Rust names as people write them.
+    pub demangle: bool,
+    /// Functions that were inlined are frames of their own, as far as DWARF tells.
+    pub inlined: bool,
+}
+
+/// A frame to be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Frame {
+    /// Where its code is.
+    pub location: Location,
+    /// Whether that is where a call returns to, so that the call itself lies before it.
+    pub is_return: bool,
+}
+
+/// A frame's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// The function; `None` if nobody knows.
+    pub name: Option<String>,
+    /// Bytes from its start, of the file if the name is not known.
+    pub offset: u64,
+    /// The program, library or kernel module; nothing for the kernel proper.
+    pub module: Option<String>,
+    /// Whether the function was inlined into the next.
+    pub is_inlined: bool,
+}
+
+/// Finds names, and remembers them.
+pub struct Symbolizer {
+    options: Options,
+    blazesym: blazesym::symbolize::Symbolizer,
+    names: HashMap<Frame, Arc<[Symbol]>>,
+    files: HashMap<FileId, Option<SymbolFile>>,
+    vdso: Option<SymbolFile>,
+    perf_maps: HashMap<SpaceId, PerfMap>,
+}
+
+impl Symbolizer {
+    /// One that knows nothing yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let blazesym = blazesym::symbolize::Symbolizer::builder()
+            // Inlined functions are looked for with their lines or not at all.
+            .enable_code_info(options.inlined)
+            .enable_inlined_fns(options.inlined)
+            .enable_demangling(options.demangle)
+            // Files are given by what they are, and are not replaced meanwhile.
+            .enable_auto_reload(false)
+            .build();
+        Self {
+            options,
+            blazesym,
+            names: HashMap::new(),
+            files: HashMap::new(),
+            vdso: SymbolFile::vdso().ok().flatten(),
+            perf_maps: HashMap::new(),
+        }
+    }
+
+    /// Finds the names of all frames that have none yet; together, since that is faster.
+    pub fn find(&mut self, frames: impl Iterator<Item = Frame>, code: &Code) {
+        // What is compiled at run time changes.
+        self.perf_maps.clear();
+        let mut kernel = Vec::new();
+        let mut vdso = Vec::new();
+        let mut files: BTreeMap<FileId, Vec<(Frame, u64)>> = BTreeMap::new();
+        let new: BTreeSet<Frame> = frames
+            .filter(|frame| !self.names.contains_key(frame))
+            .collect();
+        for frame in new {
+            let back = u64::from(frame.is_return);
+            match frame.location {
+                Location::Kernel(address) => kernel.push((frame, address.wrapping_sub(back))),
+                Location::Vdso(offset) => vdso.push((frame, offset.wrapping_sub(back))),
+                Location::File(id, offset) => {
+                    files
+                        .entry(id)
+                        .or_default()
+                        .push((frame, offset.wrapping_sub(back)));
+                }
+                Location::Process(space, address) => {
+                    let symbol = self.compiled(space, address, back, code);
+                    self.names.insert(frame, [symbol].into());
+                }
+            }
+        }
+        self.find_in_kernel(&kernel);
+        self.find_in_vdso(&vdso);
+        for (id, frames) in files {
+            self.find_in_file(id, &frames, code);
+        }
+    }
+
+    /// The names of a frame, inlined functions before what they were inlined into; none before it
+    /// was given to [`Symbolizer::find`].
+    #[must_use]
+    pub fn names(&self, frame: &Frame) -> &[Symbol] {
+        self.names.get(frame).map_or(&[], |names| names)
+    }
+
+    fn find_in_kernel(&mut self, frames: &[(Frame, u64)]) {
+        let source = Source::Kernel(Kernel {
+            // An image on disk need not be that of the kernel that runs.
+            vmlinux: MaybeDefault::None,
+            debug_syms: false,
+            ..Kernel::default()
+        });
+        let modules = Modules::read();
+        self.ask(&source, frames, &|address| modules.find(address));
+    }
+
+    fn find_in_vdso(&mut self, frames: &[(Frame, u64)]) {
+        let Some(source) = self.vdso.as_ref().map(|vdso| elf(vdso, false)) else {
+            return self.leave_unknown(frames, Some("[vdso]"));
+        };
+        self.ask(&source, frames, &|_| Some("[vdso]".to_owned()));
+    }
+
+    fn find_in_file(&mut self, id: FileId, frames: &[(Frame, u64)], code: &Code) {
+        let Some(file) = code.file(id) else {
+            return self.leave_unknown(frames, None);
+        };
+        let shown = file.shown.to_string_lossy();
+        let module = Some(shown.as_ref());
+        let opened = self
+            .files
+            .entry(id)
+            .or_insert_with(|| SymbolFile::open(file));
+        let Some(opened) = opened else {
+            return self.leave_unknown(frames, module);
+        };
+        let mut known = Vec::new();
+        let mut unknown = Vec::new();
+        for &(frame, offset) in frames {
+            match opened.address(offset) {
+                Some(address) => known.push((frame, address)),
+                None => unknown.push((frame, offset)),
+            }
+        }
+        let source = elf(opened, self.options.inlined);
+        let of_all = module.map(str::to_owned);
+        self.ask(&source, &known, &|_| of_all.clone());
+        self.leave_unknown(&unknown, module);
+    }
+
+    /// Asks for the symbols at addresses, all at once.
+    fn ask(
+        &mut self,
+        source: &Source<'_>,
+        frames: &[(Frame, u64)],
+        module: &dyn Fn(u64) -> Option<String>,
+    ) {
+        if frames.is_empty() {
+            return;
+        }
+        let addresses: Vec<u64> = frames.iter().map(|(_, address)| *address).collect();
+        let input = match source {
+            Source::Kernel(_) => Input::AbsAddr(addresses.as_slice()),
+            _ => Input::VirtOffset(addresses.as_slice()),
+        };
+        // A file without symbols is an error to the library, and no names to us.
+        let found = self.blazesym.symbolize(source, input).unwrap_or_default();
+        let mut found = found.into_iter();
+        for &(frame, address) in frames {
+            let back = u64::from(frame.is_return);
+            let module = module(address);
+            let symbols = match found.next() {
+                Some(Symbolized::Sym(symbol)) => named(&symbol, back, module.as_deref()),
+                _ => [Symbol::unknown(address + back, module.as_deref())].into(),
+            };
+            self.names.insert(frame, symbols);
+        }
+    }
+
+    /// Remembers that nobody knows.
+    fn leave_unknown(&mut self, frames: &[(Frame, u64)], module: Option<&str>) {
+        for &(frame, offset) in frames {
+            let unknown = Symbol::unknown(offset + u64::from(frame.is_return), module);
+            self.names.insert(frame, [unknown].into());
+        }
+    }
+
+    /// What a runtime says that it has compiled there.
+    fn compiled(&mut self, id: SpaceId, address: u64, back: u64, code: &Code) -> Symbol {
+        let Some(space) = code.space(id) else {
+            return Symbol::unknown(address, None);
+        };
+        let map = self.perf_maps.entry(id).or_insert_with(|| {
+            let file = space.perf_map.as_ref();
+            file.and_then(|file| PerfMap::read(file).ok())
+                .unwrap_or_default()
+        });
+        match map.find(address.wrapping_sub(back)) {
+            Some((name, offset)) => Symbol {
+                name: Some(name.to_owned()),
+                offset: offset + back,
+                module: Some(format!("perf-{}.map", space.pid)),
+                is_inlined: false,
+            },
+            None => Symbol::unknown(address, space.mapping.as_deref()),
+        }
+    }
+}
+
+impl Symbol {
+    /// What it is shown by when offsets are not: one without a name is where it is.
+    #[must_use]
+    pub fn identity(&self) -> (Option<&str>, Option<&str>, u64, bool) {
+        let offset = if self.name.is_some() { 0 } else { self.offset };
+        let module = self.module.as_deref();
+        (self.name.as_deref(), module, offset, self.is_inlined)
+    }
+
+    fn unknown(offset: u64, module: Option<&str>) -> Self {
+        Self {
+            name: None,
+            offset,
+            module: module.map(str::to_owned),
+            is_inlined: false,
+        }
+    }
+}
+
+/// The function, after those that were inlined into it.
+fn named(symbol: &Sym<'_>, back: u64, module: Option<&str>) -> Arc<[Symbol]> {
+    let one = |name: &str, is_inlined| Symbol {
+        name: Some(name.to_owned()),
+        offset: symbol.offset as u64 + back,
+        module: module.map(str::to_owned),
+        is_inlined,
+    };
+    let inlined = symbol
+        .inlined
+        .iter()
+        .rev()
+        .map(|inlined| one(&inlined.name, true));
+    inlined.chain([one(&symbol.name, false)]).collect()
+}
+
+fn elf(file: &SymbolFile, debug_syms: bool) -> Source<'static> {
+    let mut elf = Elf::new(file.symbols());
+    elf.debug_syms = debug_syms;
+    Source::Elf(elf)
+}

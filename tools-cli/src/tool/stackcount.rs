@@ -1,0 +1,262 @@
+//! stackcount: which stacks lead to a function, tracepoint or USDT probe, and how often.
+
+use std::{fs, os::fd::AsFd as _, path::PathBuf};
+
+use anyhow::Context as _;
+use chrono::Local;
+use probes_common::Settings;
+
+use super::{
+    Console, Status,
+    session::{Plan, Request, Session},
+    wait::Event,
+};
+use crate::{
+    collect::{Distinction, Location, Processes, Stack, Stacks},
+    load::{Body, MapSizes},
+    render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
+    symbolize::{self, Frame, Symbolizer},
+};
+
+/// What stackcount is asked for, beside what every tool is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How stacks are written.
+    pub table: StackTable,
+    /// Whether the kernel's part is wanted.
+    pub kernel: bool,
+    /// Whether the program's part is wanted.
+    pub user: bool,
+    /// Whether equal stacks of different processes are different.
+    pub by_process: bool,
+    /// Whether they are told apart by command names.
+    pub by_comm: bool,
+    /// Frames of each part, at most.
+    pub depth: u32,
+    /// Different stacks, at most.
+    pub stacks: u32,
+    /// Bytes of the buffer that takes new stacks to us.
+    pub buffer_bytes: u32,
+    /// How frames are named.
+    pub names: symbolize::Options,
+    /// Where a flame graph is written, if one is wanted.
+    pub flame_graph: Option<PathBuf>,
+    /// Show the program before starting.
+    pub show_program: bool,
+}
+
+/// Counts stacks until something ends it.
+///
+/// # Errors
+///
+/// When nothing could be attached, or the results can't be written.
+pub async fn run(
+    request: &Request,
+    options: &Options,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Status> {
+    check_depth(options.depth)?;
+    // Before anything is live, so that no mapping is missed.
+    let processes = options
+        .user
+        .then(Processes::watch)
+        .transpose()
+        .context("failed to watch what processes map")?;
+    let mut session = Session::start(request, options.plan(), console).await?;
+    if options.show_program {
+        console.say(session.program_text()?);
+    }
+    let mut stacks = Stacks::open(session.maps(), processes, options.distinction())?;
+    session.watch(stacks.as_fd())?;
+    let mut report = Report::new(options);
+    console.say(session.title(request));
+    let ended = loop {
+        match session.next().await? {
+            Event::Records => stacks.drain(),
+            Event::ReaderGone => break Event::ReaderGone,
+            event => {
+                report.write(&mut stacks, console)?;
+                if event != Event::Interval {
+                    break event;
+                }
+            }
+        }
+    };
+    report.finish(request, console)?;
+    session.finish(ended, console)
+}
+
+impl Options {
+    fn plan(&self) -> Plan {
+        let stack_bytes = self.depth * 8;
+        Plan {
+            body: Body::Stack,
+            settings: Settings {
+                kernel_stack: self.kernel.into(),
+                user_stack: self.user.into(),
+                stack_bytes,
+                // Addresses mean nothing without their process.
+                by_process: (self.user || self.by_process).into(),
+                by_comm: self.by_comm.into(),
+                ..Settings::default()
+            },
+            sizes: MapSizes {
+                stacks: self.stacks,
+                stack_bytes,
+                frames_bytes: self.buffer_bytes,
+                ..MapSizes::default()
+            },
+        }
+    }
+
+    const fn distinction(&self) -> Distinction {
+        Distinction {
+            by_process: self.by_process,
+            by_address: self.table.verbose,
+        }
+    }
+}
+
+/// The kernel walks no deeper than its own limit, whatever it is asked for.
+fn check_depth(depth: u32) -> anyhow::Result<()> {
+    const LIMIT: &str = "/proc/sys/kernel/perf_event_max_stack";
+    let text = fs::read_to_string(LIMIT).with_context(|| format!("failed to read {LIMIT}"))?;
+    let limit: u32 = text
+        .trim()
+        .parse()
+        .with_context(|| format!("{LIMIT}: {text:?}"))?;
+    anyhow::ensure!(
+        depth <= limit,
+        "--depth {depth} is more than the kernel walks; raise its limit with: \
+         sysctl kernel.perf_event_max_stack={depth}"
+    );
+    Ok(())
+}
+
+/// What is written at each interval and at the end.
+struct Report<'a> {
+    options: &'a Options,
+    symbolizer: Symbolizer,
+    flame_graph: FlameGraph,
+    /// Stacks of programs that end before the start of their thread, by events; and all.
+    cut_short: (u64, u64),
+}
+
+impl<'a> Report<'a> {
+    fn new(options: &'a Options) -> Self {
+        Self {
+            options,
+            symbolizer: Symbolizer::new(options.names),
+            flame_graph: FlameGraph::default(),
+            cut_short: (0, 0),
+        }
+    }
+
+    fn write(&mut self, stacks: &mut Stacks, console: &mut Console<'_>) -> anyhow::Result<()> {
+        let (counted, code) = stacks.take()?;
+        let frames = counted.iter().flat_map(|(stack, _)| frames(stack));
+        self.symbolizer.find(frames, code);
+        let rows: Vec<StackRow<'_>> = counted
+            .iter()
+            .map(|(stack, count)| row(&self.symbolizer, stack, *count))
+            .collect();
+        for row in &rows {
+            self.cut_short.0 += if is_cut_short(row, self.options.depth) {
+                row.count
+            } else {
+                0
+            };
+            self.cut_short.1 += row.count;
+        }
+        if self.options.flame_graph.is_some() {
+            let lines = rows.iter().map(|row| self.options.table.folded(row));
+            self.flame_graph.extend(lines);
+        }
+        self.options
+            .table
+            .write(console.results, Local::now(), rows)?;
+        Ok(())
+    }
+
+    fn finish(self, request: &Request, console: &mut Console<'_>) -> anyhow::Result<()> {
+        if let (cut_short @ 1.., all) = self.cut_short {
+            console.say(format_args!(
+                "note: {cut_short} of {all} stacks end before the start of their thread: the \
+                 kernel follows frame pointers, and that code was compiled without \
+                 (-fno-omit-frame-pointer keeps them)"
+            ));
+        }
+        let Some(path) = &self.options.flame_graph else {
+            return Ok(());
+        };
+        let title: Vec<&str> = request
+            .specs
+            .iter()
+            .map(|spec| spec.text.as_str())
+            .collect();
+        self.flame_graph
+            .write(path, &title.join(", "))
+            .with_context(|| format!("failed to write the flame graph {}", path.display()))
+    }
+}
+
+/// The frames of a stack, the kernel's before the program's.
+fn frames(stack: &Stack) -> impl Iterator<Item = Frame> {
+    frames_of(&stack.kernel).chain(frames_of(&stack.user))
+}
+
+fn frames_of(part: &[Location]) -> impl Iterator<Item = Frame> {
+    part.iter().enumerate().map(|(depth, &location)| Frame {
+        location,
+        // The innermost one is where the probe is; the others are returned to.
+        is_return: depth > 0,
+    })
+}
+
+fn row<'a>(symbolizer: &'a Symbolizer, stack: &Stack, count: u64) -> StackRow<'a> {
+    let mut addresses = stack.addresses.iter().copied();
+    let mut name_all = |part: &[Location]| -> Vec<NamedFrame<'a>> {
+        let named = frames_of(part).flat_map(|frame| {
+            let address = addresses.next();
+            let symbols = symbolizer.names(&frame).iter();
+            symbols.map(move |symbol| NamedFrame { address, symbol })
+        });
+        named.collect()
+    };
+    StackRow {
+        pid: stack.pid,
+        comm: CommandName(stack.comm),
+        kernel: without_our_own(name_all(&stack.kernel)),
+        user: name_all(&stack.user),
+        count,
+    }
+}
+
+/// Under fentry, our program and what calls it are the innermost frames.
+fn without_our_own(mut frames: Vec<NamedFrame<'_>>) -> Vec<NamedFrame<'_>> {
+    let is_ours = |frame: &NamedFrame<'_>| {
+        let name = frame.symbol.name.as_deref().unwrap_or_default();
+        name.starts_with("bpf_prog_") || name.starts_with("bpf_trampoline_")
+    };
+    let ours = frames.iter().take_while(|frame| is_ours(frame)).count();
+    frames.drain(..ours);
+    frames
+}
+
+/// Whether the program's part ends before any function that threads start with.
+fn is_cut_short(row: &StackRow<'_>, depth: u32) -> bool {
+    const STARTS: [&str; 6] = [
+        "main",
+        "_start",
+        "__libc_start",
+        "clone",
+        "start_thread",
+        "_dl_",
+    ];
+
+    let is_start = |frame: &NamedFrame<'_>| {
+        let name = frame.symbol.name.as_deref().unwrap_or_default();
+        STARTS.iter().any(|start| name.starts_with(start))
+    };
+    !row.user.is_empty() && row.user.len() < depth as usize && !row.user.iter().any(is_start)
+}
