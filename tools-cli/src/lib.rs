@@ -15,6 +15,7 @@ pub mod cli;
 pub mod collect;
 pub mod kernel;
 pub mod load;
+pub mod privilege;
 pub mod render;
 pub mod resolve;
 pub mod snippet;

@@ -17,9 +17,12 @@ use aya_obj::generated::{BPF_DW, BPF_IMM, BPF_LD, bpf_insn};
 use probes_common::{COOKIE_PLACEHOLDER, Settings};
 
 pub use self::maps::{MapName, MapSizes, Maps};
-use crate::kernel::{
-    bpf::{self, LoadError, ProgramKind},
-    release::Release,
+use crate::{
+    kernel::{
+        bpf::{self, LoadError, ProgramKind},
+        release::Release,
+    },
+    privilege,
 };
 
 /// The programs, as compiled by `cargo xtask bytecode`.
@@ -60,7 +63,10 @@ pub enum Error {
     #[error("failed to tell the kernel's version: {0}; is /proc mounted?")]
     Release(io::Error),
     /// A map could not be created.
-    #[error("failed to create the map {name}: {error}{}", privilege_hint(error))]
+    #[error(
+        "failed to create the map {name}: {error}{}",
+        privilege::for_bpf(error)
+    )]
     Map {
         /// The map.
         name: String,
@@ -76,7 +82,7 @@ pub enum Error {
         needed: Release,
     },
     /// The kernel refused a program.
-    #[error("failed to load the program {name}: {error}{}", privilege_hint(&error.error))]
+    #[error("failed to load the program {name}: {error}{}", refused(error))]
     Program {
         /// The function in the object.
         name: &'static str,
@@ -85,22 +91,12 @@ pub enum Error {
     },
 }
 
-/// What to do about an error that stands for missing privileges.
-fn privilege_hint(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) if is_root() => {
-            "; the kernel forbids it even to root: it may be locked down, or built without it"
-        }
-        Some(libc::EPERM | libc::EACCES) => {
-            "; run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN)"
-        }
-        _ => "",
+/// Nothing if the verifier has given its reasons: its errors have the same numbers.
+fn refused(error: &LoadError) -> String {
+    match error.log.is_empty() {
+        true => privilege::for_bpf(&error.error),
+        false => String::new(),
     }
-}
-
-fn is_root() -> bool {
-    // SAFETY: the call has no conditions.
-    unsafe { libc::geteuid() == 0 }
 }
 
 /// `sp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h), the context of kprobes and uprobes.
