@@ -68,8 +68,12 @@ pub struct Settings {
     pub by_process: u32,
     /// 1 if stacks are counted for each command name on its own.
     pub by_comm: u32,
-    /// Offset in bytes of the stack pointer in the program's context; 0 if it has none.
-    pub stack_pointer_offset: u32,
+    /// 1 if the context is a `struct pt_regs` of a kprobe or uprobe.
+    pub has_registers: u32,
+    /// 1 if the program's part of stacks is walked by our program, not by the kernel.
+    pub walk_ourselves: u32,
+    /// Offset in bytes of the frame pointer in a `struct pt_regs`.
+    pub frame_pointer_offset: u32,
 }
 
 /// What stacks are told apart by: a key of the map `STACKS`.

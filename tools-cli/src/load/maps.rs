@@ -191,5 +191,5 @@ pub(super) fn settings_bytes(settings: &Settings) -> &[u8] {
     }
 }
 
-// Two words for the namespace, four for the command name, eighteen half words of options.
-const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 18 * 4);
+// Two words for the namespace, four for the command name, twenty half words of options.
+const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 20 * 4);

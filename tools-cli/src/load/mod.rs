@@ -103,8 +103,15 @@ fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// `sp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h), the context of kprobes and uprobes.
-const STACK_POINTER_OFFSET: u32 = 152;
+/// Since this release programs learn the registers that a task had in user space (commit
+/// dd6e10fbd9fb).
+const TASK_REGISTERS: Release = Release {
+    major: 5,
+    minor: 15,
+};
+
+/// `bp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h).
+const FRAME_POINTER_OFFSET: u32 = 32;
 
 /// Since this release there are atomic operations that give the old value (commit 5ffa25502b5a).
 const ATOMIC_FETCH: Release = Release {
@@ -259,11 +266,10 @@ impl Loader {
         let settings = Settings {
             has_cookie: variant.has_cookie.into(),
             preemptible: variant.preemptible.into(),
-            stack_pointer_offset: if variant.has_registers {
-                STACK_POINTER_OFFSET
-            } else {
-                0
-            },
+            has_registers: variant.has_registers.into(),
+            walk_ourselves: self.settings.walk_ourselves
+                & u32::from(self.release >= TASK_REGISTERS),
+            frame_pointer_offset: FRAME_POINTER_OFFSET,
             ..self.settings
         };
         let globals = [("SETTINGS", (maps::settings_bytes(&settings), true))];

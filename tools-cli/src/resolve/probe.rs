@@ -16,6 +16,15 @@ pub struct Probe {
     pub points: Vec<AttachPoint>,
 }
 
+impl Probe {
+    /// Whether it fires when functions of programs return.
+    #[must_use]
+    pub fn is_at_user_return(&self) -> bool {
+        let at_return = |point: &AttachPoint| matches!(point, AttachPoint::User(point) if point.moment == Moment::Return);
+        self.points.iter().any(at_return)
+    }
+}
+
 /// One place where the kernel can be asked to run a program.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AttachPoint {

@@ -343,6 +343,8 @@ fn load(plan: &Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<L
     if filters.follow_forks {
         follow::set_offsets(&mut settings)?;
     }
+    // The kernel knows which return addresses on a stack its own probes have replaced; we do not.
+    settings.walk_ourselves = (!resolved.probes.iter().any(Probe::is_at_user_return)).into();
     let sizes = MapSizes {
         counts: u32::try_from(resolved.probes.len())?,
         pids: u32::try_from(filters.pids.len())?,
