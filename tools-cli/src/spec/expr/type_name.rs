@@ -2,7 +2,7 @@
 
 use super::{
     super::mistake::TraceProblem, BaseType, BasicInt, Name, Parser, Signature, SignatureParameter,
-    Span, Tag, TokenKind, TypeName, parser::Reported,
+    Tag, TokenKind, TypeName, parser::Reported,
 };
 
 /// Words that say nothing about how a value is read.
