@@ -255,6 +255,11 @@ impl<'data> Elf<'data> {
         }
     }
 
+    /// Whether it is a library or a program that is loaded at any address.
+    pub(super) fn is_loaded_anywhere(&self) -> bool {
+        Header::parse(self.data).is_ok_and(|header| header.e_type(ENDIAN) == elf::ET_DYN)
+    }
+
     /// The first section of this name.
     pub(super) fn section(&self, name: &str) -> Option<&'data Section> {
         self.sections
