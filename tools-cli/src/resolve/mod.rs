@@ -81,6 +81,9 @@ pub enum Error {
     /// tracefs can't be read.
     #[error("failed to read tracefs: {0}{hint}", hint = tracefs_hint(.0))]
     Tracefs(io::Error),
+    /// The description of a tracepoint's record can't be understood.
+    #[error(transparent)]
+    Format(#[from] crate::types::Error),
     /// The kernel has no tracefs for anybody.
     #[error(
         "the kernel is locked down for confidentiality, which forbids tracepoints, and following \
