@@ -146,7 +146,17 @@ impl Live {
     ///
     /// When it ends instead.
     #[must_use]
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_until(command, "Tracing ")
+    }
+
+    /// Starts `command` and waits until it says what begins with `message`.
+    ///
+    /// # Panics
+    ///
+    /// When it ends instead.
+    #[must_use]
+    pub fn start_until(mut command: Command, message: &str) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -158,7 +168,7 @@ impl Live {
             stderr,
             said: String::new(),
         };
-        while !live.next_message().starts_with("Tracing ") {}
+        while !live.next_message().starts_with(message) {}
         live
     }
 

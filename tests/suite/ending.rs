@@ -1,9 +1,14 @@
 //! However a run ends: what was counted is printed, the status is right, nothing is left behind.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use tests::{
     fixtures,
+    kernel::Kernel,
     process::{Finished, Live, Worker, funccount},
 };
 
@@ -121,4 +126,26 @@ fn nothing_is_left_behind_even_when_killed() {
         }
         worker.work();
     }
+}
+
+#[test]
+fn attaching_many_places_one_by_one_is_announced_and_can_be_stopped() {
+    let kernel = Kernel::current();
+    let way = ["kprobe", "kprobe.single"]
+        .into_iter()
+        .find(|way| kernel.should_attach(way));
+    let Some(way) = way else {
+        let finished = Finished::of(funccount(&["--attach-with", "kprobe", "d*"]));
+        return finished.assert_failure(1, "failed to attach any of ");
+    };
+    let command = funccount(&["--attach-with", way, "d*"]);
+    let live = Live::start_until(command, "note: attaching ");
+    let stopped = Instant::now();
+    let finished = live.interrupt();
+    let took = stopped.elapsed();
+    finished.assert_failure(1, "interrupted while attaching");
+    let announced = format!(" places one by one ({way}), about ");
+    assert!(finished.stderr.contains(&announced), "{finished:#?}");
+    // It is told to take several times as long.
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }

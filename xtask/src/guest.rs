@@ -72,14 +72,18 @@ pub fn run_in(kernel: Kernel, build: &Build, command: &str) -> anyhow::Result<Fi
         Some((output, status)) => (output.to_owned() + "\n", status.trim().parse().ok()),
         None => (format!("{results}\n{console}"), None),
     };
-    let harm = console
-        .lines()
-        .filter(|line| HARM.iter().any(|word| line.contains(word)));
     Ok(Finished {
         output,
         status,
-        harm: harm.map(str::to_owned).collect(),
+        harm: harm(&console),
     })
+}
+
+/// What the kernel said that means harm.
+fn harm(console: &str) -> Vec<String> {
+    let lines = console.lines();
+    let harmful = lines.filter(|line| HARM.iter().any(|word| line.contains(word)));
+    harmful.map(str::to_owned).collect()
 }
 
 fn pack(build: &Build, command: &str, root: &Path, initramfs: &Path) -> anyhow::Result<()> {
@@ -164,4 +168,36 @@ pub fn check_unharmed(finished: &Finished) -> anyhow::Result<()> {
         bail!("the kernel was harmed:\n{}", finished.harm.join("\n"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finished(console: &str) -> Finished {
+        Finished {
+            output: String::new(),
+            status: Some(0),
+            harm: harm(console),
+        }
+    }
+
+    #[test]
+    fn a_warning_of_the_kernel_makes_a_run_fail() {
+        // As Linux writes it up to 6.18, and since.
+        for warning in [
+            "[    2.1] WARNING: CPU: 1 PID: 77 at kernel/trace/ftrace.c:2180 ftrace_bug+0x10/0x2a0",
+            "[    2.1] WARNING: kernel/trace/ftrace.c:2180 at ftrace_bug+0x10/0x2a0, CPU#1: suite/77",
+        ] {
+            let console = format!("[    1.0] Linux version 6.12\n{warning}\n[    2.2] Modules:\n");
+            let error = check_unharmed(&finished(&console)).expect_err("harmed");
+            assert!(error.to_string().ends_with(warning), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_messages_do_not() {
+        let console = "[    0.1] tsc: Unable to calibrate\n[    0.2] hpet: lost events\n";
+        assert!(check_unharmed(&finished(console)).is_ok());
+    }
 }

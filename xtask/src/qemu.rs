@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// Messages to the first serial port; harm ends the machine.
-const PARAMETERS: &str = "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic";
+/// Messages to the first serial port; harm ends the machine. The kernel's warnings are of level 4,
+/// and only what lies below `loglevel` is shown.
+const PARAMETERS: &str = "console=ttyS0 quiet loglevel=5 panic=-1 oops=panic";
 
 /// What a machine wrote until it was off.
 #[derive(Debug)]

@@ -49,26 +49,14 @@ impl Build {
         )?;
         let triple = host_triple()?;
         let release = ["--release", "--target", &triple];
-        run_command(statically(
-            cargo(&["build", "--quiet", "--package", "tools-cli"]).args(release),
-            &triple,
-        ))?;
-        let messages = output(statically(
-            cargo(&[
-                "test",
-                "--no-run",
-                "--message-format=json",
-                "--package",
-                "tests",
-                "--test",
-                "suite",
-            ])
-            .args(["--target", &triple]),
-            &triple,
-        ))?;
+        let tool = ["build", "--package", "tools-cli"];
+        let suite = ["test", "--no-run", "--package", "tests", "--test", "suite"];
         Ok(Self {
-            probekit: target(&triple).join("release/probekit"),
-            suite: executable(&messages).context("cargo names no test executable")?,
+            probekit: built(statically(cargo(&tool).args(release), &triple), "probekit")?,
+            suite: built(
+                statically(cargo(&suite).args(["--target", &triple]), &triple),
+                "suite",
+            )?,
             fixtures,
         })
     }
@@ -94,15 +82,22 @@ fn host_triple() -> anyhow::Result<String> {
     Ok(line.context("rustc -vV tells no host")?.to_owned())
 }
 
-/// The executable of the suite in cargo's messages, which name those of other targets too.
-fn executable(messages: &str) -> Option<PathBuf> {
+/// Has `cargo` build the target `name`, and asks it where the executable is: the folder depends on
+/// the user's settings.
+fn built(cargo: &mut Command, name: &str) -> anyhow::Result<PathBuf> {
+    let messages = output(cargo.args(["--quiet", "--message-format=json-render-diagnostics"]))?;
+    executable(&messages, name).with_context(|| format!("cargo names no executable of {name}"))
+}
+
+/// The executable of the target `name` in cargo's messages, which tell of other targets too.
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let mut messages = messages.lines().rev();
     messages.find_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_suite = message["target"]["name"] == "suite";
+        let is_wanted = message["target"]["name"] == name;
         message["executable"]
             .as_str()
-            .filter(|_| is_suite)
+            .filter(|_| is_wanted)
             .map(PathBuf::from)
     })
 }
@@ -231,4 +226,22 @@ fn both_outputs(command: &mut Command) -> anyhow::Result<String> {
         text += "\ntest suite::ended ... FAILED\n";
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_where_cargo_says() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"probekit"},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"probekit"},"executable":"/elsewhere/release/probekit"}
+{"reason":"compiler-artifact","target":{"name":"suite"},"executable":"/elsewhere/debug/deps/suite-1"}
+{"reason":"build-finished","success":true}
+"#;
+        let path = |name| executable(messages, name);
+        assert_eq!(path("probekit"), Some("/elsewhere/release/probekit".into()));
+        assert_eq!(path("suite"), Some("/elsewhere/debug/deps/suite-1".into()));
+        assert_eq!(path("fixtures"), None);
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::{Failure, Link, Outcome, Site, WayError};
+use super::{Failure, Link, Observer, Outcome, Site, WayError};
 
 /// Failures of single places, with no success before, after which the way itself is at fault.
 const HOPELESS: usize = 32;
@@ -11,14 +11,14 @@ const HOPELESS: usize = 32;
 /// Attaches `sites` by as few calls of `link` as it takes to leave out those that fail.
 pub(super) fn attach<'a>(
     sites: &[Site<'a>],
-    interrupted: &dyn Fn() -> bool,
+    observer: &dyn Observer,
     outcome: &mut Outcome<'a>,
     link: &mut dyn FnMut(&[Site<'a>]) -> io::Result<Link>,
 ) -> Result<(), WayError> {
     // Depth first, left to right.
     let mut todo = vec![sites];
     while let Some(sites) = todo.pop() {
-        if interrupted() {
+        if observer.is_interrupted() {
             return Err(WayError::Interrupted);
         }
         match link(sites) {

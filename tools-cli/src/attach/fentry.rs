@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 
 use aya_obj::btf::{Btf, BtfKind};
 
-use super::{Context, Failure, Link, Outcome, Site, WayError};
+use super::{Context, Failure, Link, Outcome, Site, Way, WayError, pace::Pace};
 use crate::{
     kernel::bpf::{self, ProgramKind},
     load,
@@ -26,10 +26,9 @@ pub(super) fn attach<'a>(
         ))
     })?;
     let mut outcome = Outcome::default();
+    let mut pace = Pace::start(context.observer, Way::Fentry, sites.len());
     for site in sites {
-        if (context.interrupted)() {
-            return Err(WayError::Interrupted);
-        }
+        pace.step()?;
         match attach_one(&btf, site, context) {
             Ok((program, link)) => {
                 outcome.programs.push(program);

@@ -29,7 +29,7 @@ pub(super) fn attach<'a>(
             if group.is_empty() {
                 continue;
             }
-            bisect::attach(&group, context.interrupted, &mut outcome, &mut |sites| {
+            bisect::attach(&group, context.observer, &mut outcome, &mut |sites| {
                 let cookies: Vec<u64> = sites.iter().map(|site| site.cookie()).collect();
                 let at_return = moment == Moment::Return;
                 with_functions(sites, by_address, |functions| {

@@ -80,28 +80,49 @@ impl Links {
     }
 }
 
-impl Drop for Links {
-    /// Detaches the programs, then gives the perf events back.
+impl Links {
+    /// Detaches the programs, then gives the perf events back; tells how many of them are left to
+    /// a child process.
     ///
     /// The kernel waits in both, for tens of milliseconds, to be sure that nobody is in a program
     /// or an event any more. Programs can be detached at the same time since about 6.13
     /// (`perf_event_detach_bpf_prog`, kernel/trace/bpf_trace.c); events only one after the other
     /// (`perf_trace_event_unreg`, kernel/trace/trace_event_perf.c). So what is not done in about a
     /// second is left to the background.
-    fn drop(&mut self) {
-        /// As many events as take about a second.
-        const AT_ONCE: usize = 16;
-
-        let rest = detach_for(Duration::from_secs(1), std::mem::take(&mut self.0));
-        if rest.len() > AT_ONCE {
-            // Without a child, they have been closed here.
-            let _ = linger::close_in_background(rest);
-        }
+    pub(super) fn detach(&mut self) -> usize {
+        leave(detach_for(
+            Duration::from_secs(1),
+            std::mem::take(&mut self.0),
+        ))
     }
 }
 
-/// Ends as many links as can be in `time`, many at once; gives what is still to be closed.
-fn detach_for(time: Duration, links: Vec<Link>) -> Vec<OwnedFd> {
+impl Drop for Links {
+    /// As [`Links::detach`], but waits for next to nothing: something has failed, or the user has
+    /// asked us to stop.
+    fn drop(&mut self) {
+        let links = std::mem::take(&mut self.0);
+        leave(links.into_iter().map(Link::into_descriptors).collect());
+    }
+}
+
+/// Closes what is left of links, or has a child do it where that takes long; tells how many it has
+/// got.
+fn leave(rest: Vec<Vec<OwnedFd>>) -> usize {
+    /// As many events as take less than a second.
+    const AT_ONCE: usize = 8;
+
+    let count = rest.len();
+    if count <= AT_ONCE {
+        return 0;
+    }
+    let descriptors = rest.into_iter().flatten().collect();
+    // Without a child, they have been closed here.
+    linger::close_in_background(descriptors).map_or(0, |()| count)
+}
+
+/// Ends as many links as can be in `time`, many at once; gives what is still to be closed of each.
+fn detach_for(time: Duration, links: Vec<Link>) -> Vec<Vec<OwnedFd>> {
     const AT_A_TIME: usize = 32;
 
     let deadline = Instant::now() + time;
@@ -114,7 +135,7 @@ fn detach_for(time: Duration, links: Vec<Link>) -> Vec<OwnedFd> {
         while Instant::now() < deadline
             && let Some(link) = next()
         {
-            events.extend(link.detach());
+            events.extend(link.detach().map(|event| vec![event]));
         }
         events
     };
@@ -124,6 +145,6 @@ fn detach_for(time: Duration, links: Vec<Link>) -> Vec<OwnedFd> {
         events.flatten().collect::<Vec<_>>()
     });
     let links = links.into_inner().unwrap_or_default();
-    rest.extend(links.into_iter().flat_map(Link::into_descriptors));
+    rest.extend(links.into_iter().map(Link::into_descriptors));
     rest
 }

@@ -9,6 +9,7 @@ mod fentry;
 mod kprobe_multi;
 mod link;
 mod mapped;
+mod pace;
 mod perf_event;
 mod uprobe_multi;
 mod way;
@@ -22,7 +23,11 @@ use std::{
 use probes_common::COOKIE_FUNCTION_START;
 
 use self::link::Links;
-pub use self::{link::Link, way::Way};
+pub use self::{
+    link::Link,
+    pace::{Observer, Slow},
+    way::Way,
+};
 
 use crate::{
     kernel::bpf::{self, ProgramKind},
@@ -65,7 +70,7 @@ impl Site<'_> {
 struct Context<'a> {
     loader: &'a Loader,
     body: Body,
-    interrupted: &'a dyn Fn() -> bool,
+    observer: &'a dyn Observer,
 }
 
 impl Context<'_> {
@@ -241,18 +246,18 @@ impl Attached {
 ///
 /// # Errors
 ///
-/// When nothing at all could be attached, or `interrupted` says so.
+/// When nothing at all could be attached, or the `observer` wants to stop.
 pub fn attach(
     probes: &[Probe],
     body: Body,
     loader: &Loader,
     options: Options,
-    interrupted: &dyn Fn() -> bool,
+    observer: &dyn Observer,
 ) -> Result<Attached, Error> {
     let context = Context {
         loader,
         body,
-        interrupted,
+        observer,
     };
     let mut remaining: Vec<Failure<'_>> = sites(probes)
         .map(|site| Failure::of_way(site, NO_WAY))
@@ -297,6 +302,13 @@ pub fn attach(
 }
 
 impl Attached {
+    /// Detaches all. Gives the number of those that the kernel still takes its time to give back,
+    /// in the name of a child process.
+    #[must_use]
+    pub fn detach(mut self) -> usize {
+        self.links.detach()
+    }
+
     /// Keeps what `other` holds as well.
     pub fn extend(&mut self, mut other: Self) {
         self.links.append(&mut other.links);

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{Context, Failure, Link, Outcome, Site, WayError};
+use super::{Context, Failure, Link, Outcome, Site, Way, WayError, pace::Pace};
 use crate::{
     kernel::{
         bpf::{self, ProgramKind},
@@ -24,6 +24,7 @@ use crate::{
 const HOPELESS: usize = 32;
 
 pub(super) fn attach_with_cookies<'a>(
+    way: Way,
     sites: &[Site<'a>],
     context: &Context<'_>,
 ) -> Result<Outcome<'a>, WayError> {
@@ -31,7 +32,7 @@ pub(super) fn attach_with_cookies<'a>(
         return Ok(Outcome::default());
     };
     let program = context.load(program_kind(first.point), sites)?;
-    let mut outcome = attach_each(sites, context, &mut |event, site| {
+    let mut outcome = attach_each(way, sites, context, &mut |event, site| {
         let link = bpf::link_perf_event(program.as_fd(), event.as_fd(), site.cookie());
         // The event is good, so it is the link that this kernel does not know.
         let link = link.map_err(|error| {
@@ -45,11 +46,12 @@ pub(super) fn attach_with_cookies<'a>(
 }
 
 pub(super) fn attach_program_each<'a>(
+    way: Way,
     sites: &[Site<'a>],
     context: &Context<'_>,
 ) -> Result<Outcome<'a>, WayError> {
     let mut programs = Vec::new();
-    let mut outcome = attach_each(sites, context, &mut |event, site| {
+    let mut outcome = attach_each(way, sites, context, &mut |event, site| {
         let kind = program_kind(site.point);
         let program = context.loader.load_for(context.body, kind, site.cookie())?;
         set_and_enable(event.as_fd(), program.as_fd())
@@ -69,6 +71,7 @@ fn set_and_enable(event: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
 /// Opens an event for each site and gives it to `link`. That an event can't be opened is the
 /// site's fault; that it can't be linked is the way's.
 fn attach_each<'a>(
+    way: Way,
     sites: &[Site<'a>],
     context: &Context<'_>,
     link: &mut dyn FnMut(OwnedFd, Site<'a>) -> Result<Link, WayError>,
@@ -78,10 +81,9 @@ fn attach_each<'a>(
         return Ok(outcome);
     };
     let source = source(first.point).map_err(|error| WayError::Unsupported(error.to_string()))?;
+    let mut pace = Pace::start(context.observer, way, sites.len());
     for site in sites {
-        if (context.interrupted)() {
-            return Err(WayError::Interrupted);
-        }
+        pace.step()?;
         match event(site.point).and_then(|event| source.open(&event)) {
             Ok(event) => outcome.links.push(link(event, *site)?),
             Err(error) => outcome.failed.push(Failure::of_site(*site, &error)),

@@ -56,7 +56,7 @@ pub(super) fn attach<'a>(
         let (likely, doubtful) = doubtful::split(file, group);
         if !likely.is_empty() {
             let mut link = |sites: &[Site<'a>]| target.link(sites);
-            bisect::attach(&likely, context.interrupted, &mut outcome, &mut link)?;
+            bisect::attach(&likely, context.observer, &mut outcome, &mut link)?;
         }
         target.link_one_by_one(&doubtful, context, &mut outcome)?;
     }
@@ -102,7 +102,7 @@ impl Target<'_> {
         const AT_A_TIME: usize = 64;
 
         for sites in sites.chunks(AT_A_TIME) {
-            if (context.interrupted)() {
+            if context.observer.is_interrupted() {
                 return Err(WayError::Interrupted);
             }
             let results = thread::scope(|scope| {

@@ -90,10 +90,10 @@ impl Way {
             Self::Fentry => fentry::attach(sites, context),
             Self::UprobeMulti => uprobe_multi::attach(sites, context),
             Self::Kprobe | Self::Uprobe | Self::Tracepoint => {
-                perf_event::attach_with_cookies(sites, context)
+                perf_event::attach_with_cookies(self, sites, context)
             }
             Self::KprobeSingle | Self::UprobeSingle | Self::TracepointSingle => {
-                perf_event::attach_program_each(sites, context)
+                perf_event::attach_program_each(self, sites, context)
             }
         }
     }

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::Context as _;
 use probes_common::{Loss, Settings};
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::{
     Console, Filters, Status,
@@ -21,7 +22,7 @@ use super::{
     wait::{Event, StopSignals, Waiter},
 };
 use crate::{
-    attach::{self, Attached, Skipped},
+    attach::{self, Attached, Observer, Skipped, Slow},
     collect::Counts,
     load::{Body, Loader, MapSizes, Maps},
     render::{Escaped, Grouped},
@@ -126,9 +127,15 @@ impl Session {
             .follow_forks
             .then(|| follow::attach(&loader))
             .transpose()?;
-        let (loader, probes, attached) =
-            attach_unless_stopped(loader, resolved.probes, body, request.attach, &mut signals)
-                .await?;
+        let (loader, probes, attached) = attach_unless_stopped(
+            loader,
+            resolved.probes,
+            body,
+            request.attach,
+            &mut signals,
+            console,
+        )
+        .await?;
         let session = Self {
             body,
             waiter: Waiter::start(
@@ -222,8 +229,15 @@ impl Session {
         let status = self.end_command(ended)?;
         console.say("Detaching...");
         let start = Instant::now();
-        drop((self.following, self.attached));
+        drop(self.following);
+        let lingering = self.attached.detach();
         console.detail(format_args!("detached in {:.1?}", start.elapsed()));
+        if lingering > 0 {
+            console.say(format_args!(
+                "note: a child process waits for the kernel to take back {} probes",
+                Grouped(lingering as u64)
+            ));
+        }
         if !losses.is_empty() {
             console.say(losses.join("; "));
         }
@@ -360,6 +374,23 @@ fn load(plan: &Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<L
     Ok(loader)
 }
 
+/// The other thread's end while it attaches.
+struct Remote {
+    stopped: Arc<AtomicBool>,
+    notes: UnboundedSender<Slow>,
+}
+
+impl Observer for Remote {
+    fn is_interrupted(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    fn hear(&self, slow: Slow) {
+        // Nobody listens any more when we are being stopped.
+        let _ = self.notes.send(slow);
+    }
+}
+
 /// Attaches on a thread of its own, so that a signal can be heard meanwhile.
 async fn attach_unless_stopped(
     loader: Loader,
@@ -367,17 +398,25 @@ async fn attach_unless_stopped(
     body: Body,
     options: attach::Options,
     signals: &mut StopSignals,
+    console: &mut Console<'_>,
 ) -> anyhow::Result<(Loader, Vec<Probe>, Attached)> {
     let stopped = Arc::new(AtomicBool::new(false));
-    let is_stopped = Arc::clone(&stopped);
+    let (notes, mut heard) = mpsc::unbounded_channel();
+    let remote = Remote {
+        stopped: Arc::clone(&stopped),
+        notes,
+    };
     let mut work = tokio::task::spawn_blocking(move || {
-        let interrupted = || is_stopped.load(Ordering::Relaxed);
-        let attached = attach::attach(&probes, body, &loader, options, &interrupted)?;
+        let attached = attach::attach(&probes, body, &loader, options, &remote)?;
         Ok((loader, probes, attached))
     });
-    tokio::select! {
-        result = &mut work => return result?,
-        () = signals.next() => stopped.store(true, Ordering::Relaxed),
+    loop {
+        tokio::select! {
+            result = &mut work => return result?,
+            Some(slow) = heard.recv() => console.say(format_args!("note: {slow}")),
+            () = signals.next() => break,
+        }
     }
+    stopped.store(true, Ordering::Relaxed);
     work.await?
 }
