@@ -2,6 +2,7 @@
 //! `ioctl(2)`, limits. What they are used for is decided elsewhere.
 
 pub mod bpf;
+pub mod clock;
 pub mod limits;
 pub mod linger;
 pub mod lockdown;

@@ -173,7 +173,7 @@ fn tracefs_hint(error: &io::Error) -> &'static str {
 pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
     let mut resolved = Resolved::default();
     let mut seen = HashSet::new();
-    for spec in specs {
+    for (number, spec) in specs.iter().enumerate() {
         let found = match &spec.target {
             Target::KernelFunction(function) => kernel::find(function)?,
             Target::UserFunction { binary, function } => user::find(binary, function, scope)?,
@@ -188,6 +188,7 @@ pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
             // What two specs mean is counted under the first.
             probe.points.retain(|point| seen.insert(point.clone()));
             if !probe.points.is_empty() {
+                probe.spec = number;
                 resolved.probes.push(probe);
             }
         }
@@ -199,9 +200,9 @@ pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
 
 fn tracepoints(pattern: &Pattern) -> Result<Found, Error> {
     let points = Tracefs::open()?.tracepoints(pattern)?;
-    let probes = points.into_iter().map(|point| Probe {
-        name: format!("{}:{}", point.category, point.event),
-        points: vec![AttachPoint::Tracepoint(point)],
+    let probes = points.into_iter().map(|point| {
+        let name = format!("{}:{}", point.category, point.event);
+        Probe::new(name, vec![AttachPoint::Tracepoint(point)])
     });
     Ok(Found {
         probes: probes.collect(),

@@ -33,6 +33,15 @@ pub struct Message {
 }
 
 impl TraceSpec {
+    /// Whether its message has a symbol of the program in it (`%U`).
+    #[must_use]
+    pub fn names_user_symbols(&self) -> bool {
+        let pieces = self.message.iter().flat_map(|message| &message.format);
+        pieces.into_iter().any(|piece| {
+            matches!(piece, Piece::Value(conversion) if conversion.form == format::Form::UserSymbol)
+        })
+    }
+
     /// Reads the text of a trace probe.
     ///
     /// # Errors

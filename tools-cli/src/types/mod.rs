@@ -5,10 +5,12 @@
 //! that: the kernel describes a hundred thousand types, and an expression uses three of them.
 
 mod btf;
+mod record;
 mod spelling;
 mod tracefs;
 
 pub use btf::Btf;
+pub use record::RecordTypes;
 pub use tracefs::{Element, Field, FieldKind, TracepointFormat};
 
 /// A type's number within its [`TypeSource`].

@@ -7,7 +7,7 @@
 use super::{DebugSymbols, Elf, UsdtSite};
 
 /// An argument of a USDT probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Operand {
     /// Its size: 1, 2, 4 or 8, unless the place is unsupported.
     pub bytes: u64,
@@ -18,7 +18,7 @@ pub struct Operand {
 }
 
 /// Where an argument is when its probe is hit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// In a register: the lowest bytes of it, behind the shift.
     Register {
@@ -36,7 +36,7 @@ pub enum Place {
 }
 
 /// A place in memory: `displacement + base + index × scale`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Memory {
     /// What the displacement starts from, if that is a symbol; [`Elf::usdt_operands`] makes its
     /// address a part of the displacement. With the instruction pointer as base that is counted
@@ -51,7 +51,7 @@ pub struct Memory {
 }
 
 /// A register of 64 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Register {
     /// Where programs find it: bytes from the start of `struct pt_regs` of x86-64
     /// (arch/x86/include/uapi/asm/ptrace.h in the kernel's source).
