@@ -10,5 +10,6 @@ mod output;
 mod stacks;
 mod symbols;
 mod targets;
+mod trace;
 mod usdt;
 mod ways;
