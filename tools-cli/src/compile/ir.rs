@@ -215,6 +215,38 @@ impl Node {
         Self::new(Op::CompareText { source, text, ends }, span, true)
     }
 
+    /// What the operation is applied to.
+    pub(super) fn operands(&self) -> impl Iterator<Item = &Self> {
+        let operands: [Option<&Self>; 3] = match &self.op {
+            Op::Constant(_)
+            | Op::Context { .. }
+            | Op::ContextAddress(_)
+            | Op::Ask(_)
+            | Op::Saved(_)
+            | Op::Latency
+            | Op::CompareText {
+                source: TextSource::Comm,
+                ..
+            } => [None; 3],
+            Op::Load { address: value, .. }
+            | Op::Extend { value, .. }
+            | Op::Bits { value, .. }
+            | Op::Negate(value)
+            | Op::Complement(value)
+            | Op::Not(value)
+            | Op::CompareText {
+                source: TextSource::Memory { address: value, .. },
+                ..
+            } => [Some(value), None, None],
+            Op::Arithmetic(_, left, right)
+            | Op::Compare(_, left, right)
+            | Op::And(left, right)
+            | Op::Or(left, right) => [Some(left), Some(right), None],
+            Op::Choose(condition, first, second) => [Some(condition), Some(first), Some(second)],
+        };
+        operands.into_iter().flatten()
+    }
+
     pub(super) const fn as_constant(&self) -> Option<i64> {
         match self.op {
             Op::Constant(value) => Some(value),
