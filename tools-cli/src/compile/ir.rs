@@ -397,9 +397,10 @@ impl Node {
 
     pub(super) fn and(left: Self, right: Self, span: Span) -> Self {
         match (left.as_constant(), right.as_constant()) {
-            (Some(0), _) | (_, Some(0)) => Self::constant(0, span),
+            (Some(0), _) => Self::constant(0, span),
             (Some(_), _) => right.truth(span),
-            (_, Some(_)) => left.truth(span),
+            (_, Some(1..)) => left.truth(span),
+            // A fault on the left is still a fault.
             _ => {
                 let calls = left.calls || right.calls;
                 Self::new(Op::And(Box::new(left), Box::new(right)), span, calls)

@@ -578,7 +578,6 @@ fn returns_and_what_was_saved_at_entry() {
     let mut at_return = Machine::new(168)
         .context(80, &(-2_i64).to_le_bytes())
         .saved(&[started, saved[0], saved[1]]);
-    println!("{}", compiled.predicate.as_ref().unwrap().listing(text));
     assert!(at_return.predicate(&compiled));
     assert_eq!(
         at_return.values(&compiled),
