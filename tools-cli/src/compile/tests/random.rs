@@ -71,7 +71,7 @@ impl Type {
 }
 
 #[derive(Clone, Debug)]
-enum Expr {
+pub(super) enum Expr {
     Literal {
         value: u64,
         is_hex: bool,
@@ -160,7 +160,7 @@ const PARAMETERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// What the event brings.
 #[derive(Clone, Debug)]
-struct Event {
+pub(super) struct Event {
     registers: [u64; 5],
     types: [usize; 5],
     thing: Vec<u8>,
@@ -180,7 +180,7 @@ impl Expr {
     }
 
     /// As C, with no more parentheses than it needs.
-    fn write(&self, at_least: u8) -> String {
+    pub(super) fn write(&self, at_least: u8) -> String {
         let text = match self {
             Self::Literal {
                 value,
@@ -365,7 +365,7 @@ fn interesting() -> impl Strategy<Value = u64> {
     ]
 }
 
-fn expressions() -> impl Strategy<Value = Expr> {
+pub(super) fn expressions() -> impl Strategy<Value = Expr> {
     let literal = (
         interesting(),
         any::<bool>(),
@@ -399,7 +399,7 @@ fn expressions() -> impl Strategy<Value = Expr> {
     })
 }
 
-fn events() -> impl Strategy<Value = Event> {
+pub(super) fn events() -> impl Strategy<Value = Event> {
     let things = || prop::collection::vec(any::<u8>(), 128);
     (
         prop::array::uniform5(interesting()),
@@ -435,7 +435,7 @@ fn machine(event: &Event) -> Machine {
     }
 }
 
-fn site(ids: &Ids, event: &Event) -> Site {
+pub(super) fn site(ids: &Ids, event: &Event) -> Site {
     let mut parameters = vec![("t", ids.thing_pointer)];
     let types = event.types.iter().map(|&number| PARAMETER_TYPES[number]);
     let typed = types.map(|ty| ids.int(ty.bytes.into(), ty.is_signed));

@@ -63,7 +63,7 @@ pub(super) fn check_all(compiled: &Compiled) {
 }
 
 /// Expressions of every kind; the integrator has them verified by kernels as well.
-const TABLE: [&str; 40] = [
+pub(super) const TABLE: [&str; 40] = [
     "1",
     "0",
     "1 || t->i",
