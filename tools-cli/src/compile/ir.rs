@@ -215,6 +215,38 @@ impl Node {
         Self::new(Op::CompareText { source, text, ends }, span, true)
     }
 
+    /// What the operation is applied to.
+    pub(super) fn operands(&self) -> impl Iterator<Item = &Self> {
+        let operands: [Option<&Self>; 3] = match &self.op {
+            Op::Constant(_)
+            | Op::Context { .. }
+            | Op::ContextAddress(_)
+            | Op::Ask(_)
+            | Op::Saved(_)
+            | Op::Latency
+            | Op::CompareText {
+                source: TextSource::Comm,
+                ..
+            } => [None; 3],
+            Op::Load { address: value, .. }
+            | Op::Extend { value, .. }
+            | Op::Bits { value, .. }
+            | Op::Negate(value)
+            | Op::Complement(value)
+            | Op::Not(value)
+            | Op::CompareText {
+                source: TextSource::Memory { address: value, .. },
+                ..
+            } => [Some(value), None, None],
+            Op::Arithmetic(_, left, right)
+            | Op::Compare(_, left, right)
+            | Op::And(left, right)
+            | Op::Or(left, right) => [Some(left), Some(right), None],
+            Op::Choose(condition, first, second) => [Some(condition), Some(first), Some(second)],
+        };
+        operands.into_iter().flatten()
+    }
+
     pub(super) const fn as_constant(&self) -> Option<i64> {
         match self.op {
             Op::Constant(value) => Some(value),
@@ -365,9 +397,10 @@ impl Node {
 
     pub(super) fn and(left: Self, right: Self, span: Span) -> Self {
         match (left.as_constant(), right.as_constant()) {
-            (Some(0), _) | (_, Some(0)) => Self::constant(0, span),
+            (Some(0), _) => Self::constant(0, span),
             (Some(_), _) => right.truth(span),
-            (_, Some(_)) => left.truth(span),
+            (_, Some(1..)) => left.truth(span),
+            // A fault on the left is still a fault.
             _ => {
                 let calls = left.calls || right.calls;
                 Self::new(Op::And(Box::new(left), Box::new(right)), span, calls)

@@ -271,12 +271,15 @@ impl Checker<'_> {
         let value = self.scalar(operand);
         self.is_in_entry = false;
         let value = value?;
-        let known = self
-            .entry_values
-            .iter()
-            .position(|node| *node == value.node);
+        // The same expression is saved once, wherever it is written.
+        let written = operand.span.of(self.text);
+        let mut known = self.entry_values.iter();
+        let known = known.position(|node| node.span.of(self.text) == written);
         let number = known.unwrap_or_else(|| {
-            self.entry_values.push(value.node.clone());
+            self.entry_values.push(Node {
+                span: operand.span,
+                ..value.node.clone()
+            });
             self.entry_values.len() - 1
         });
         let node = Node::saved(u32::try_from(number).unwrap_or(u32::MAX), span);
@@ -332,7 +335,7 @@ impl Checker<'_> {
                 TextSource::Comm
             }
             term => {
-                let capacity = text_capacity(&term);
+                let capacity = self.text_capacity(&term, operand.span)?;
                 let Some((address, space)) = self.text_address(term, operand.span)? else {
                     let term = self.term(operand)?;
                     let problem = Problem::WrongType {
@@ -356,6 +359,17 @@ impl Checker<'_> {
         };
         let node = Node::compare_text(source, text, ends, span);
         Ok(int_value(node, IntTy::INT))
+    }
+
+    /// How many bytes of text an array has room for.
+    fn text_capacity(&mut self, term: &Term, span: Span) -> Result<Option<u64>, Reported> {
+        let Term::Place(place) = term else {
+            return Ok(None);
+        };
+        Ok(match self.open(&place.ty, span)? {
+            Ty::Array { count, .. } if count > 0 => Some(count),
+            _ => None,
+        })
     }
 
     /// The address of the text that `term` stands for, if it can stand for one.
@@ -412,17 +426,6 @@ impl Checker<'_> {
             Term::Place(place) => self.sources.describe(&place.ty),
             Term::Comm => "the text $comm".to_owned(),
         }
-    }
-}
-
-/// How many bytes of text an array has room for.
-fn text_capacity(term: &Term) -> Option<u64> {
-    match term {
-        Term::Place(Place {
-            ty: Ty::Array { count, .. },
-            ..
-        }) if *count > 0 => Some(*count),
-        _ => None,
     }
 }
 

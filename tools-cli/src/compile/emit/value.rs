@@ -3,7 +3,7 @@
 use super::{Emitter, Error, FOR_ADDRESS, SAVED, SAVED_TIME_BYTES, SCRATCH, helper::KTIME_GET_NS};
 use crate::compile::{
     asm::{Alu, Jump, Reg, Source},
-    ir::{Arithmetic, Node, Op, TextSource},
+    ir::{Arithmetic, Node, Op},
     site::Space,
 };
 
@@ -150,11 +150,23 @@ impl Emitter<'_> {
                 Ok(Source::Reg(*second))
             }
             _ => {
-                self.value(right, regs)?;
-                let at = self.stack.take(8, left.span)?;
+                // The one that has more waiting meanwhile goes first, when nothing else waits.
+                let left_first = waiting(left) > waiting(right);
+                let (first, second) = if left_first {
+                    (left, right)
+                } else {
+                    (right, left)
+                };
+                self.value(first, regs)?;
+                let at = self.stack.take(8, first.span)?;
                 self.code.store(Reg::R10, at, regs[0], 8);
-                self.value(left, regs)?;
-                self.code.load(SCRATCH, Reg::R10, at, 8);
+                self.value(second, regs)?;
+                if left_first {
+                    self.code.mov(SCRATCH, regs[0]);
+                    self.code.load(regs[0], Reg::R10, at, 8);
+                } else {
+                    self.code.load(SCRATCH, Reg::R10, at, 8);
+                }
                 self.stack.give_back(8);
                 Ok(Source::Reg(SCRATCH))
             }
@@ -283,34 +295,24 @@ fn offset_of(offset: u32) -> i16 {
     i16::try_from(offset).unwrap_or(i16::MAX)
 }
 
+/// How many words are on the stack at once while `node` is worked out.
+fn waiting(node: &Node) -> u32 {
+    let (mut least, mut most) = (u32::MAX, 0);
+    for operand in node.operands() {
+        let waiting = waiting(operand);
+        least = least.min(waiting);
+        most = most.max(waiting);
+    }
+    let is_binary = matches!(node.op, Op::Arithmetic(..) | Op::Compare(..));
+    let one_waits = is_binary && node.operands().all(|operand| operand.calls);
+    if one_waits && least == most {
+        most + 1
+    } else {
+        most
+    }
+}
+
 /// Whether anything in `node` was saved at the function's entry.
 pub(super) fn uses_saved(node: &Node) -> bool {
-    match &node.op {
-        Op::Saved(_) | Op::Latency => true,
-        Op::Constant(_)
-        | Op::Context { .. }
-        | Op::ContextAddress(_)
-        | Op::Ask(_)
-        | Op::CompareText {
-            source: TextSource::Comm,
-            ..
-        } => false,
-        Op::Load { address: value, .. }
-        | Op::Extend { value, .. }
-        | Op::Bits { value, .. }
-        | Op::Negate(value)
-        | Op::Complement(value)
-        | Op::Not(value)
-        | Op::CompareText {
-            source: TextSource::Memory { address: value, .. },
-            ..
-        } => uses_saved(value),
-        Op::Arithmetic(_, left, right)
-        | Op::Compare(_, left, right)
-        | Op::And(left, right)
-        | Op::Or(left, right) => uses_saved(left) || uses_saved(right),
-        Op::Choose(condition, first, second) => [condition, first, second]
-            .into_iter()
-            .any(|node| uses_saved(node)),
-    }
+    matches!(node.op, Op::Saved(_) | Op::Latency) || node.operands().any(uses_saved)
 }

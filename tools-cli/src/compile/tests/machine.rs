@@ -146,7 +146,7 @@ impl Machine {
             program.extend([0; 4]);
             program.extend(high);
         }
-        program.extend(function.bytes());
+        program.extend(for_interpreter(function));
         self.memory.context = range_of(&self.context);
         MEMORY.set(self.memory.clone());
         let mut vm = rbpf::EbpfVmRaw::new(Some(&program)).expect("it is well-formed");
@@ -159,6 +159,54 @@ impl Machine {
         vm.execute_program(&mut self.context)
             .unwrap_or_else(|error| panic!("{error}\n{}", function.listing("")))
     }
+}
+
+/// The instructions with those replaced that rbpf 0.4 does not run as the kernel does: jumps that
+/// compare with a negative constant (it takes them for 32 bits), and the negation of the smallest
+/// number (it panics).
+fn for_interpreter(function: &CompiledFn) -> Vec<u8> {
+    const SCRATCH: u8 = 9;
+
+    let instructions: Vec<[u8; 8]> = function
+        .bytes()
+        .chunks_exact(8)
+        .map(|bytes| bytes.try_into().expect("eight bytes"))
+        .collect();
+    let replace = |&[code, registers, o0, o1, i0, i1, i2, i3]: &[u8; 8]| {
+        let is_negative = i3 & 0x80 != 0;
+        let has_constant = code & 0x0f == 0x05 && !matches!(code, 0x05 | 0x85 | 0x95);
+        if code == 0x87 {
+            let complement = [0xa7, registers, 0, 0, 0xff, 0xff, 0xff, 0xff];
+            vec![complement, [0x07, registers, 0, 0, 1, 0, 0, 0]]
+        } else if has_constant && is_negative {
+            let set = [0xb7, SCRATCH, 0, 0, i0, i1, i2, i3];
+            let jump = [code | 0x08, registers | SCRATCH << 4, o0, o1, 0, 0, 0, 0];
+            vec![set, jump]
+        } else {
+            vec![[code, registers, o0, o1, i0, i1, i2, i3]]
+        }
+    };
+    let replaced: Vec<Vec<[u8; 8]>> = instructions.iter().map(replace).collect();
+    let starts: Vec<usize> = replaced
+        .iter()
+        .scan(0, |next, group| {
+            Some(std::mem::replace(next, *next + group.len()))
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    for (at, mut group) in replaced.into_iter().enumerate() {
+        let length = group.len();
+        let jump = group.last_mut().expect("nothing is left out");
+        let is_jump = matches!(jump[0] & 7, 5 | 6) && !matches!(jump[0], 0x85 | 0x95);
+        if is_jump {
+            let off = i16::from_le_bytes([jump[2], jump[3]]);
+            let target = starts[at + 1 + off as usize];
+            let off = (target - starts[at] - length) as i16;
+            [jump[2], jump[3]] = off.to_le_bytes();
+        }
+        bytes.extend(group.concat());
+    }
+    bytes
 }
 
 fn range_of<T>(memory: &[T]) -> Range<u64> {

@@ -4,6 +4,7 @@ mod machine;
 mod random;
 mod results;
 mod shape;
+mod verifier;
 mod world;
 
 use self::{machine::Machine, world::World};

@@ -58,6 +58,7 @@ fn site(ids: &Ids) -> Site {
             ("t", ids.thing_pointer),
             ("n", ids.int(4, true)),
             ("count", ids.int(8, false)),
+            ("word", ids.int(8, false)),
         ],
         ids.int(4, true),
     ))
