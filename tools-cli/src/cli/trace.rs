@@ -103,6 +103,12 @@ pub(super) struct Args {
     /// Not needed: types come from the kernel and from programs themselves
     #[arg(short = 'I', long, value_name = "HEADER")]
     include: Vec<String>,
+    /// Not needed: STRCMP compares bytes, whether they are text or not
+    #[arg(short = 'B', long)]
+    bin_cmp: bool,
+    /// Not needed: symbols are looked for in the files that are mapped
+    #[arg(short = 's', long, value_name = "FILES")]
+    sym_file_list: Option<String>,
     /// Print one JSON object per event
     #[arg(long)]
     json: bool,
@@ -156,9 +162,20 @@ impl Args {
             user_stack: self.user_stack,
             show_program: self.verbose,
             dry_run: self.dry_run,
-            has_headers: !self.include.is_empty(),
+            not_needed: self.not_needed(),
         };
         Ok((request, options))
+    }
+
+    /// The flags of bcc's that were given and do nothing here.
+    fn not_needed(&self) -> Vec<&'static str> {
+        let given = [
+            (!self.include.is_empty(), "-I"),
+            (self.bin_cmp, "-B"),
+            (self.sym_file_list.is_some(), "-s"),
+        ];
+        let given = given.into_iter().filter(|(is_given, _)| *is_given);
+        given.map(|(_, flag)| flag).collect()
     }
 
     fn table(&self) -> EventTable {

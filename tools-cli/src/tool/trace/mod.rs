@@ -59,8 +59,8 @@ pub struct Options {
     pub show_program: bool,
     /// Compile, and do no more.
     pub dry_run: bool,
-    /// Whether headers were named, which are not needed.
-    pub has_headers: bool,
+    /// Flags that were given and do nothing.
+    pub not_needed: Vec<&'static str>,
 }
 
 /// Traces until something ends it.
@@ -73,8 +73,11 @@ pub async fn run(
     options: &Options,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Status> {
-    if options.has_headers {
-        console.say("note: -I is not needed: types come from the kernel's BTF and from programs");
+    if !options.not_needed.is_empty() {
+        let flags = options.not_needed.join(", ");
+        console.say(format_args!(
+            "note: {flags} not needed: types and symbols are read from the kernel and from programs"
+        ));
     }
     let resolved = session::resolve(request, console)?;
     let common = Common {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::{
     compile::{
@@ -127,6 +127,12 @@ impl Preparer {
                 site: offer.types.as_deref(),
             };
             match compile::compile(spec, &offer.site, sources, &options) {
+                Ok(compiled) if compiled.entry.is_some() => {
+                    bail!(
+                        "`$entry` and `$latency` are not supported yet: {}",
+                        spec.text
+                    );
+                }
                 Ok(compiled) => functions.push((context, compiled)),
                 Err(mistakes) if functions.is_empty() => return Err(mistakes.into()),
                 Err(_) => {}

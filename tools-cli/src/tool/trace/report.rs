@@ -13,8 +13,11 @@ use crate::{
     tool::{Console, session::Session},
 };
 
-/// Bytes of events that are written at a time, so that signals are heard in between.
+/// Bytes of events that are sorted and written at a time.
 const AT_A_TIME: usize = 4 << 20;
+
+/// How many times that is done before signals are listened to again.
+const TIMES: usize = 16;
 
 /// Writes events as they come.
 pub(super) struct Report<'a> {
@@ -83,7 +86,7 @@ impl<'a> Report<'a> {
         session: &Session,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        loop {
+        for _ in 0..TIMES {
             let mut out = std::io::BufWriter::with_capacity(1 << 16, &mut *console.results);
             let mut taken = 0;
             for event in events.take(AT_A_TIME) {
@@ -96,11 +99,11 @@ impl<'a> Report<'a> {
             out.flush()?;
             drop(out);
             console.results.flush()?;
-            // Whoever makes events faster than we write them must not keep us from hearing signals.
-            if taken == 0 || self.is_done() || taken * 64 < AT_A_TIME {
-                return Ok(());
+            if taken == 0 || self.is_done() {
+                break;
             }
         }
+        Ok(())
     }
 
     fn write_event(
