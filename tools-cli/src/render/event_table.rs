@@ -1,6 +1,9 @@
 //! trace's lines.
 
-use std::io::{self, Write};
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write},
+};
 
 use chrono::Local;
 use serde_json::{Map, Value as Json, json};
@@ -47,7 +50,7 @@ pub struct EventLine<'a> {
     pub tid: u32,
     /// Its name.
     pub comm: CommandName,
-    /// The function or event.
+    /// The function or event, as [`function_column`] makes it.
     pub function: &'a str,
     /// The message.
     pub message: &'a str,
@@ -85,57 +88,47 @@ impl EventTable {
         )
     }
 
-    /// Writes an event.
-    ///
-    /// # Errors
-    ///
-    /// When it can't be written.
-    pub fn write(&self, out: &mut dyn Write, line: EventLine<'_>) -> io::Result<()> {
+    /// Appends an event's lines to `out`.
+    pub fn write(&self, out: &mut String, columns: &mut Columns, line: EventLine<'_>) {
         if self.json {
             return self.write_json(out, line);
         }
-        match self.time {
-            Some(TimeColumn::SinceStart) => {
-                write!(
-                    out,
-                    "{:<8.6} ",
-                    seconds(line.time_ns.saturating_sub(self.start_ns))
-                )?;
-            }
-            Some(TimeColumn::Unix) => {
-                write!(out, "{:<17.6} ", seconds(self.unix_ns(line.time_ns)))?
-            }
-            Some(TimeColumn::Local) => {
-                write!(out, "{:<8} ", self.local(line.time_ns).format("%H:%M:%S"))?
-            }
-            None => {}
-        }
+        // Writing into a string does not fail.
+        let _ = self.write_time(out, line.time_ns);
         if self.cpu {
-            write!(out, "{:<3} ", line.cpu)?;
+            let _ = write!(out, "{:<3} ", line.cpu);
         }
-        writeln!(
-            out,
-            "{:<7} {:<7} {:<15} {:<16} {}",
-            line.pid,
-            line.tid,
-            line.comm,
-            Escaped(line.function),
-            line.message
-        )?;
+        out.push_str(columns.task(line.pid, line.tid, line.comm));
+        out.push_str(line.function);
+        out.push(' ');
+        out.push_str(line.message);
+        out.push('\n');
         for (address, symbol) in line.kernel_stack.iter().chain(line.user_stack) {
-            if self.addresses {
-                writeln!(out, "        {address:<16x} {symbol}")?;
-            } else {
-                writeln!(out, "        {symbol}")?;
-            }
+            let _ = match self.addresses {
+                true => writeln!(out, "        {address:<16x} {symbol}"),
+                false => writeln!(out, "        {symbol}"),
+            };
         }
         if !line.kernel_stack.is_empty() || !line.user_stack.is_empty() {
-            writeln!(out)?;
+            out.push('\n');
         }
-        Ok(())
     }
 
-    fn write_json(&self, out: &mut dyn Write, line: EventLine<'_>) -> io::Result<()> {
+    fn write_time(&self, out: &mut String, time_ns: u64) -> fmt::Result {
+        match self.time {
+            Some(TimeColumn::SinceStart) => {
+                let since_start = seconds(time_ns.saturating_sub(self.start_ns));
+                write!(out, "{since_start:<8.6} ")
+            }
+            Some(TimeColumn::Unix) => write!(out, "{:<17.6} ", seconds(self.unix_ns(time_ns))),
+            Some(TimeColumn::Local) => {
+                write!(out, "{:<8} ", self.local(time_ns).format("%H:%M:%S"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn write_json(&self, out: &mut String, line: EventLine<'_>) {
         let time = self.local(line.time_ns);
         let mut object = Map::new();
         let mut set = |key: &str, value: Json| drop(object.insert(key.to_owned(), value));
@@ -148,7 +141,7 @@ impl EventTable {
         set("tid", line.tid.into());
         set("comm", line.comm.text().into());
         set("cpu", line.cpu.into());
-        set("probe", line.function.into());
+        set("probe", line.function.trim_end().into());
         set("message", line.message.into());
         let values = line
             .values
@@ -162,8 +155,7 @@ impl EventTable {
                 set(key, frames.collect());
             }
         }
-        serde_json::to_writer(&mut *out, &object)?;
-        writeln!(out)
+        let _ = writeln!(out, "{}", Json::Object(object));
     }
 
     fn unix_ns(&self, time_ns: u64) -> u64 {
@@ -174,6 +166,29 @@ impl EventTable {
         let nanoseconds = i64::try_from(self.unix_ns(time_ns)).unwrap_or(i64::MAX);
         chrono::DateTime::from_timestamp_nanos(nanoseconds).with_timezone(&Local)
     }
+}
+
+/// The columns that are the same for one event after the other of a thread.
+#[derive(Debug, Default)]
+pub struct Columns {
+    of: Option<(u32, u32, CommandName)>,
+    text: String,
+}
+
+impl Columns {
+    fn task(&mut self, pid: u32, tid: u32, comm: CommandName) -> &str {
+        if self.of != Some((pid, tid, comm)) {
+            self.of = Some((pid, tid, comm));
+            self.text = format!("{pid:<7} {tid:<7} {comm:<15} ");
+        }
+        &self.text
+    }
+}
+
+/// The column of a function's or event's name.
+#[must_use]
+pub fn function_column(name: &str) -> String {
+    format!("{:<16}", Escaped(name))
 }
 
 fn seconds(nanoseconds: u64) -> f64 {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     compile::{Layout, Piece, Slot, SlotKind},
     snippet::escape,
-    spec::format::{Conversion, Form, Length},
+    spec::format::{Conversion, Flags, Form, Length},
 };
 
 /// Names for the addresses of an event.
@@ -102,6 +102,14 @@ fn write_value(
         Value::Unreadable(None) => return pad("<unreadable>", conversion, out),
     };
     let bits = number.cast_unsigned();
+    let is_plain = conversion.width.is_none()
+        && conversion.precision.is_none()
+        && conversion.flags == Flags::default()
+        && !matches!(conversion.length, Length::Char | Length::Short);
+    if is_plain && conversion.form == Form::Signed {
+        let _ = write!(out, "{number}");
+        return;
+    }
     match conversion.form {
         Form::Signed => {
             let number = match (conversion.length, &slot.kind) {

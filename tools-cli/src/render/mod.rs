@@ -10,7 +10,7 @@ mod stack_table;
 
 pub use count_table::{CountTable, Format, Row};
 pub use escape::Escaped;
-pub use event_table::{EventLine, EventTable, TimeColumn};
+pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_column};
 pub use flame_graph::FlameGraph;
 pub use message::{Names, Value, push_escaped, write_message};
 pub use number::Grouped;

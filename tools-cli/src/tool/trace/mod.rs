@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// How often events are looked for while there are few.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(4);
 
 /// Frames of each part of a stack.
 const DEPTH: u32 = 127;
@@ -118,7 +118,7 @@ pub async fn run(
         if event == Event::ReaderGone {
             break event;
         }
-        report.write(&mut events, &session, console)?;
+        report.write(&mut events, console)?;
         if report.is_done() {
             break Event::Elapsed;
         }

@@ -1,13 +1,11 @@
 //! What is written of events.
 
-use std::io::Write as _;
-
 use super::Options;
 use crate::{
     collect::{Code, Event, Events, Location, Processes},
     compile::{Layout, Piece},
     load::{Body, Functions},
-    render::{CommandName, EventLine, Names, Value, write_message},
+    render::{Columns, CommandName, EventLine, Names, Value, function_column, write_message},
     spec::format::Form,
     symbolize::{self, Frame, Symbolizer},
     tool::{Console, session::Session},
@@ -15,6 +13,9 @@ use crate::{
 
 /// Bytes of events that are sorted and written at a time.
 const AT_A_TIME: usize = 4 << 20;
+
+/// Bytes of lines that are written at a time.
+const WRITE_BYTES: usize = 1 << 16;
 
 /// How many times that is done before signals are listened to again.
 const TIMES: usize = 16;
@@ -26,7 +27,13 @@ pub(super) struct Report<'a> {
     layouts: Vec<Layout>,
     namer: Namer,
     shown: u64,
+    /// The function's column of each probe.
+    functions: Vec<String>,
+    columns: Columns,
+    /// The message of one event.
     line: String,
+    /// What is to be written.
+    lines: String,
 }
 
 impl<'a> Report<'a> {
@@ -52,7 +59,10 @@ impl<'a> Report<'a> {
             layouts: bodies.iter().map(layout).collect(),
             namer: Namer::new(processes),
             shown: 0,
+            functions: Vec::new(),
+            columns: Columns::default(),
             line: String::new(),
+            lines: String::new(),
         }
     }
 
@@ -67,11 +77,17 @@ impl<'a> Report<'a> {
     }
 
     /// Writes the header, once the probes are live.
-    pub(super) fn begin(&self, session: &Session, console: &mut Console<'_>) -> anyhow::Result<()> {
+    pub(super) fn begin(
+        &mut self,
+        session: &Session,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
         console.detail(format_args!(
             "Tracing {} probes... Hit Ctrl-C to end.",
             session.live_count()
         ));
+        let names = session.probes().iter().map(|probe| probe_name(&probe.name));
+        self.functions = names.map(function_column).collect();
         let has_messages = self.layouts.iter().any(|layout| !layout.pieces.is_empty());
         self.options
             .table
@@ -83,22 +99,21 @@ impl<'a> Report<'a> {
     pub(super) fn write(
         &mut self,
         events: &mut Events,
-        session: &Session,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
         for _ in 0..TIMES {
-            let mut out = std::io::BufWriter::with_capacity(1 << 16, &mut *console.results);
             let mut taken = 0;
             for event in events.take(AT_A_TIME) {
                 taken += 1;
-                if self.options.limit.is_some_and(|limit| self.shown >= limit) {
+                if self.is_done() {
                     break;
                 }
-                self.write_event(&event, session, &mut out)?;
+                self.add(&event);
+                if self.lines.len() >= WRITE_BYTES {
+                    self.flush(console)?;
+                }
             }
-            out.flush()?;
-            drop(out);
-            console.results.flush()?;
+            self.flush(console)?;
             if taken == 0 || self.is_done() {
                 break;
             }
@@ -106,16 +121,18 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    fn write_event(
-        &mut self,
-        event: &Event<'_>,
-        session: &Session,
-        out: &mut dyn std::io::Write,
-    ) -> anyhow::Result<()> {
+    fn flush(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
+        console.results.write_all(self.lines.as_bytes())?;
+        self.lines.clear();
+        Ok(console.results.flush()?)
+    }
+
+    /// Adds an event's lines to those that are to be written.
+    fn add(&mut self, event: &Event<'_>) {
         let index = event.probe as usize;
-        let (Some(probe), Some(layout)) = (session.probes().get(index), self.layouts.get(index))
+        let (Some(function), Some(layout)) = (self.functions.get(index), self.layouts.get(index))
         else {
-            return Ok(());
+            return;
         };
         let starts = (layout.bytes as usize, self.options.user_start(layout));
         let names = self.namer.look_at(event, layout, starts);
@@ -124,13 +141,8 @@ impl<'a> Report<'a> {
         if let Some(text) = &self.options.text
             && !self.line.contains(text.as_str())
         {
-            return Ok(());
+            return;
         }
-        let function = match probe.name.split_once(':') {
-            // Of a tracepoint, the event.
-            Some((_, event)) if !event.starts_with(':') => event,
-            _ => probe.name.as_str(),
-        };
         let values = layout.slots.iter().enumerate();
         let values = values.map(|(index, slot)| {
             let value = Value::of(layout, index, event.rest);
@@ -148,9 +160,17 @@ impl<'a> Report<'a> {
             kernel_stack: &names.kernel_stack,
             user_stack: &names.user_stack,
         };
-        self.options.table.write(out, line)?;
+        let table = &self.options.table;
+        table.write(&mut self.lines, &mut self.columns, line);
         self.shown += 1;
-        Ok(())
+    }
+}
+
+/// Of a tracepoint, the event.
+fn probe_name(name: &str) -> &str {
+    match name.split_once(':') {
+        Some((_, event)) if !event.starts_with(':') => event,
+        _ => name,
     }
 }
 
