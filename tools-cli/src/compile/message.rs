@@ -223,7 +223,7 @@ fn number(value: Value, conversion: Option<Conversion>) -> OneValue {
     let kind = match &value.ty {
         Ty::Pointer { .. } => SlotKind::Pointer,
         Ty::Int(int) if int.kind == IntKind::Unknown => {
-            let int = conversion.map_or(*int, |conversion| known_from(conversion));
+            let int = conversion.map_or(*int, known_from);
             node = node.extend(int.bytes, int.is_signed);
             kind_of(int)
         }

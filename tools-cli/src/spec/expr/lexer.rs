@@ -209,9 +209,7 @@ fn integer(word: &str) -> Result<IntegerLiteral, &'static str> {
     } else {
         (lowered.as_str(), 10)
     };
-    let end = digits
-        .find(|c: char| c == 'u' || c == 'l')
-        .unwrap_or(digits.len());
+    let end = digits.find(['u', 'l']).unwrap_or(digits.len());
     let (digits, suffix) = digits.split_at(end);
     let (is_unsigned, is_long) = match suffix {
         "" => (false, false),
