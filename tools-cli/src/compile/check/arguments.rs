@@ -23,8 +23,8 @@ pub(in super::super) struct Known {
     pub(in super::super) returns: Option<Ty>,
     /// Whether arguments are those of a system call, in memory.
     is_syscall: bool,
-    /// How many times 8 bytes of arguments a trampoline's context has.
-    trampoline_slots: u32,
+    /// For each 8 bytes of arguments in a trampoline's context, whether they are a number.
+    trampoline: Vec<bool>,
 }
 
 /// A parameter of the function or probe.
@@ -45,10 +45,11 @@ impl Known {
         sources: Sources<'_>,
     ) -> Result<Self, types::Error> {
         let named = |id| Ty::Named(Origin::Site, id);
-        let (prototype, mut is_syscall) = match site {
+        let (prototype, is_wrapper) = match site {
             Site::Function(function) => (function.prototype.as_ref(), function.is_syscall_wrapper),
             Site::Tracepoint(_) | Site::Usdt(_) => (None, false),
         };
+        let mut is_syscall = is_wrapper;
         let returns = prototype.map(|prototype| named(prototype.returns));
         let typed: Option<Vec<(Option<String>, Ty)>> = match (signature, prototype) {
             (Some((signature, types)), _) => {
@@ -101,24 +102,27 @@ impl Known {
                 }
             })
             .collect();
-        let trampoline_slots = match prototype {
+        let mut trampoline = Vec::new();
+        match prototype {
+            // It takes the registers, whatever the system call takes.
+            _ if is_wrapper => trampoline.push(false),
             // The signature may leave some out.
             Some(prototype) => {
-                let mut slots = 0_u32;
                 for given in &prototype.parameters {
-                    let class = class_of(&named(given.type_id), sources)?;
-                    slots = slots.saturating_add(class.words());
+                    let ty = sources.open(&named(given.type_id))?;
+                    let words = class_of(&ty, sources)?.words();
+                    let is_number = ty.as_int().is_some();
+                    trampoline.extend((0..words).map(|_| is_number));
                 }
-                slots
             }
-            None => next_slot,
-        };
+            None => trampoline.extend((0..next_slot).map(|_| false)),
+        }
         Ok(Self {
             parameters,
             is_open,
             returns,
             is_syscall,
-            trampoline_slots,
+            trampoline,
         })
     }
 }
@@ -206,9 +210,9 @@ impl Checker<'_> {
         let slot = u32::try_from(index).unwrap_or(u32::MAX);
         if self.context == Context::Trampoline
             && !self.known.is_syscall
-            && slot >= self.known.trampoline_slots
+            && index >= self.known.trampoline.len()
         {
-            let note = self.arguments_there_are(self.known.trampoline_slots as usize);
+            let note = self.arguments_there_are(self.known.trampoline.len());
             let reason = "the function does not have it";
             return Err(self.not_available(written, reason, span, note));
         }
@@ -266,7 +270,7 @@ impl Checker<'_> {
         let word = |offset| Node::context(offset, 8, span);
         if self.known.is_syscall {
             let registers = if is_trampoline {
-                word(0)
+                self.trampoline_word(0, false, span)
             } else {
                 word(abi::FUNCTION_ARGUMENTS[0])
             };
@@ -279,7 +283,10 @@ impl Checker<'_> {
             return Node::load(address, 8, Space::Kernel, span);
         }
         match passed {
-            _ if is_trampoline => word(slot.saturating_mul(8)),
+            _ if is_trampoline => {
+                let is_number = self.known.trampoline.get(slot as usize);
+                self.trampoline_word(slot, is_number == Some(&true), span)
+            }
             Passed::Stack(bytes) => {
                 let address = word(abi::STACK_POINTER).add_constant(bytes.cast_signed());
                 Node::load(address, 8, function.space, span)
@@ -289,6 +296,17 @@ impl Checker<'_> {
             }
             Passed::FloatRegister => Node::constant(0, span),
         }
+    }
+
+    /// 8 bytes of a trampoline's context. What is not a number may be a pointer to the verifier, which
+    /// it lets take part in little, or even refuses to be loaded (before 6.0, `btf_ctx_access` in
+    /// kernel/bpf/btf.c refuses pointers to anything but structures); so it is read as memory is.
+    fn trampoline_word(&self, slot: u32, is_number: bool, span: Span) -> Node {
+        let offset = slot.saturating_mul(8);
+        if is_number {
+            return Node::context(offset, 8, span);
+        }
+        Node::load(Node::context_address(offset, span), 8, Space::Kernel, span)
     }
 
     /// The value of a parameter of which more than its number is known.
@@ -360,10 +378,6 @@ impl Checker<'_> {
                 return Err(self.not_available("retval", reason, span, note));
             }
         };
-        let offset = match self.context {
-            Context::Trampoline => self.known.trampoline_slots.saturating_mul(8),
-            Context::PtRegs | Context::Record => abi::RETURN_VALUE,
-        };
         let ty = match self.known.returns.clone() {
             Some(returns) => self.open(&returns, span)?,
             None => Ty::Int(IntTy::UNKNOWN),
@@ -372,7 +386,13 @@ impl Checker<'_> {
             let reason = "the function returns nothing";
             return Err(self.not_available("retval", reason, span, ""));
         }
-        let mut value = self.word_as(Node::context(offset, 8, span), ty, span)?;
+        let word = if self.context == Context::Trampoline {
+            let slot = u32::try_from(self.known.trampoline.len()).unwrap_or(u32::MAX);
+            self.trampoline_word(slot, ty.as_int().is_some(), span)
+        } else {
+            Node::context(abi::RETURN_VALUE, 8, span)
+        };
+        let mut value = self.word_as(word, ty, span)?;
         value.space = Some(function.space);
         Ok(value)
     }
