@@ -60,10 +60,6 @@ impl Options {
     pub const DEFAULT_TEXT_BYTES: u32 = 80;
     /// The most that [`Options::text_bytes`] may be.
     pub const MAX_TEXT_BYTES: u32 = 4096;
-
-    fn context_may_hold_pointers(&self) -> bool {
-        self.context == Context::Trampoline
-    }
 }
 
 /// A PID namespace, as `bpf_get_ns_current_pid_tgid` (5.7) wants it named.

@@ -1,12 +1,13 @@
 //! Works out the types of expressions, and turns them into operations on words.
 
 mod access;
+mod arguments;
 mod names;
 mod operators;
 
 use std::rc::Rc;
 
-pub(super) use self::names::Known;
+pub(super) use self::arguments::Known;
 use super::{
     error::Problem,
     ir::{Node, Question, TextSource},

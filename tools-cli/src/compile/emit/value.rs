@@ -37,11 +37,6 @@ impl Emitter<'_> {
             Op::Context { offset, bytes } => {
                 self.code
                     .load(dst, self.context, offset_of(*offset), *bytes);
-                // A trampoline's arguments may be pointers to the verifier, which it does not let
-                // take part in arithmetic.
-                if self.options.context_may_hold_pointers() {
-                    self.code.forget_pointer(dst);
-                }
             }
             Op::ContextAddress(offset) => {
                 self.code.mov(dst, self.context);

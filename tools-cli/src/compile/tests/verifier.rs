@@ -3,7 +3,10 @@
 
 use std::os::fd::AsRawFd as _;
 
-use aya_obj::generated::{bpf_insn, bpf_map_type};
+use aya_obj::{
+    btf::{Btf, BtfKind},
+    generated::{bpf_insn, bpf_map_type},
+};
 use proptest::{
     strategy::{Strategy as _, ValueTree as _},
     test_runner::TestRunner,
@@ -144,6 +147,49 @@ fn sites_of_every_kind_load() {
         &site,
         &world,
     );
+}
+
+#[test]
+#[ignore = "needs root and a kernel with fentry"]
+fn arguments_of_trampolines_load() {
+    let (world, ids) = World::kernel();
+    let btf = Btf::from_sys_fs().expect("the kernel has types");
+    let id = btf
+        .id_by_type_name_kind("vfs_read", BtfKind::Func)
+        .expect("the kernel has it");
+    // As `vfs_read` is declared, but for what its pointers point to.
+    let mut read = function(
+        &[
+            ("t", ids.thing_pointer),
+            ("text", ids.char_pointer),
+            ("count", ids.int(8, false)),
+            ("next", ids.thing_pointer),
+        ],
+        ids.int(8, true),
+    );
+    let rest = "(t > next && (u64)t % 3 == count || t->next->i * 3 > arg1 - next) \
+               \"%d %s %p %p %d\", t->i, text, t, next, (u64)next * count";
+    let entry = format!("f {rest}");
+    let site = Site::Function(read.clone());
+    let compiled = compile_at(&entry, &site, &world, Context::Trampoline);
+    let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
+    load_all(&compiled, ProgramKind::Fentry(id)).unwrap_or_else(|error| panic!("{error}"));
+    for expression in shape::TABLE.iter().filter(|text| {
+        !text
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| word == "n")
+    }) {
+        let text = format!("f ({expression}) \"%d\", {expression}");
+        let compiled = compile_at(&text, &site, &world, Context::Trampoline);
+        let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
+        load_all(&compiled, ProgramKind::Fentry(id))
+            .unwrap_or_else(|error| panic!("{text}\n{error}"));
+    }
+    read.at_return = true;
+    let text = "r::f (retval < 0 || $latency > 5) \"%d %d\", retval, $entry(t->i)";
+    let compiled = compile_at(text, &Site::Function(read), &world, Context::Trampoline);
+    let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
+    load_all(&compiled, ProgramKind::Fexit(id)).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

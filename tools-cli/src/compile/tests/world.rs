@@ -60,21 +60,15 @@ impl TypeSource for World {
 pub(super) struct Ids {
     pub(super) void: TypeId,
     pub(super) char: TypeId,
-    pub(super) bool: TypeId,
     pub(super) float: TypeId,
     pub(super) ints: HashMap<(u64, bool), TypeId>,
     pub(super) char_pointer: TypeId,
-    pub(super) user_char_pointer: TypeId,
     pub(super) color: TypeId,
-    pub(super) inner: TypeId,
-    pub(super) thing: TypeId,
     pub(super) thing_pointer: TypeId,
-    pub(super) task: TypeId,
     pub(super) sock_pointer: TypeId,
     pub(super) array16: TypeId,
     pub(super) ints_array: TypeId,
     pub(super) big: TypeId,
-    pub(super) regs_pointer: TypeId,
 }
 
 impl Ids {
@@ -254,7 +248,7 @@ impl World {
             ],
         );
         assert_eq!(world.pointer(thing), thing_pointer);
-        let task = world.composite("task_struct", 64, vec![member("pid", int, 16)]);
+        world.composite("task_struct", 64, vec![member("pid", int, 16)]);
         let common = world.composite(
             "sock_common",
             32,
@@ -262,27 +256,20 @@ impl World {
         );
         let sock = world.composite("sock", 64, vec![member("__sk_common", common, 0)]);
         let sock_pointer = world.pointer(sock);
-        let regs = world.composite("pt_regs", 168, vec![member("di", ints[&(8, false)], 112)]);
-        let regs_pointer = world.pointer(regs);
+        world.composite("pt_regs", 168, vec![member("di", ints[&(8, false)], 112)]);
         let big = world.composite("big", 24, vec![member("x", long, 0)]);
         let ids = Ids {
             void,
             char,
-            bool,
             float,
             ints,
             char_pointer,
-            user_char_pointer,
             color,
-            inner,
-            thing,
             thing_pointer,
-            task,
             sock_pointer,
             array16,
             ints_array,
             big,
-            regs_pointer,
         };
         (world, ids)
     }

@@ -1,5 +1,8 @@
 //! From the text of a trace probe to a [`TraceSpec`].
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     ProbeSpec, Syntax,
     expr::{Expr, Parser, Signature, Span, TokenKind, tokens},
@@ -65,12 +68,14 @@ impl TraceSpec {
             };
             reader.rest(spec_end)
         };
-        let message = rest.message.map(|(span, args)| {
-            let format = format::pieces(text, span, &mut mistakes);
-            match_arguments(text, &format, &args, &mut mistakes);
+        let message = rest.message.map(|written| {
+            let format = format::pieces(text, written.format, &mut mistakes);
+            if written.is_list {
+                match_arguments(text, &format, &written.args, &mut mistakes);
+            }
             Message {
                 format,
-                args: args.into_iter().flatten().collect(),
+                args: written.args.into_iter().flatten().collect(),
             }
         });
         mistakes.sort_by_key(|mistake| mistake.snippet.span.start);
@@ -107,8 +112,16 @@ fn end_of_spec(text: &str) -> usize {
 struct Rest {
     signature: Option<Signature>,
     predicate: Option<Expr>,
-    /// The format's place, and an expression or a reported mistake for each argument.
-    message: Option<(Span, Vec<Option<Expr>>)>,
+    message: Option<Written>,
+}
+
+/// A message as it is written.
+struct Written {
+    format: Span,
+    /// An expression or a reported mistake for each argument.
+    args: Vec<Option<Expr>>,
+    /// Whether commas are between them, so that they can be counted.
+    is_list: bool,
 }
 
 struct Reader<'a> {
@@ -180,9 +193,10 @@ impl Reader<'_> {
         result.ok()
     }
 
-    fn message(&mut self) -> (Span, Vec<Option<Expr>>) {
+    fn message(&mut self) -> Written {
         let format = self.parser.advance().span;
         let mut args = Vec::new();
+        let mut is_list = true;
         while self.parser.peek().kind != TokenKind::End {
             if !self.parser.take(",") {
                 let place = self.parser.peek();
@@ -197,6 +211,7 @@ impl Reader<'_> {
                 } else {
                     self.parser.expected("`,` or an operator", "");
                 }
+                is_list = false;
                 // One mistake; the expressions after it are read if they can be found.
                 self.parser.advance();
                 self.parser.skip_to_end_of_expression();
@@ -214,7 +229,11 @@ impl Reader<'_> {
                 }
             }
         }
-        (format, args)
+        Written {
+            format,
+            args,
+            is_list,
+        }
     }
 }
 
