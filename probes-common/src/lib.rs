@@ -68,8 +68,20 @@ pub struct Settings {
     pub by_process: u32,
     /// 1 if stacks are counted for each command name on its own.
     pub by_comm: u32,
-    /// Offset in bytes of the stack pointer in the program's context; 0 if it has none.
-    pub stack_pointer_offset: u32,
+    /// 1 if the context is a `struct pt_regs` of a kprobe or uprobe.
+    pub has_registers: u32,
+    /// 1 if the program's part of stacks is walked by our program, not by the kernel.
+    pub walk_ourselves: u32,
+    /// Offset in bytes of the frame pointer in a `struct pt_regs`.
+    pub frame_pointer_offset: u32,
+    /// Size of the values that the generated function writes.
+    pub value_bytes: u32,
+    /// Events of this process, as the caller's PID namespace numbers it, are left out; 0 for none.
+    pub hidden_tgid: u32,
+    /// Bytes in the ring buffer from which on somebody is to be woken to read them.
+    pub wake_bytes: u32,
+    /// Makes the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// What stacks are told apart by: a key of the map `STACKS`.
@@ -104,6 +116,36 @@ pub struct StackHeader {
     /// Length of the program's part in bytes.
     pub user_bytes: u32,
 }
+
+/// What a record of the map `EVENTS` begins with. The values that the generated function has written
+/// follow, then room for the kernel's part of the stack and for the program's, each of
+/// [`Settings::stack_bytes`] if it is wanted.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventHeader {
+    /// When it happened, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// The number of the probe that fired.
+    pub probe: u32,
+    /// The CPU it happened on.
+    pub cpu: u32,
+    /// The process as the caller's PID namespace numbers it; 0 for one that is not there.
+    pub tgid: u32,
+    /// The thread, likewise.
+    pub tid: u32,
+    /// The thread's name.
+    pub comm: [u8; COMM_BYTES],
+    /// Length of the kernel's part of the stack in bytes.
+    pub kernel_bytes: u32,
+    /// Length of the program's part in bytes.
+    pub user_bytes: u32,
+}
+
+/// The 64-bit constant that the placeholder of the generated function `predicate` consists of.
+pub const PREDICATE_PLACEHOLDER: u64 = 0x7072_6564_6963_6174;
+
+/// The same for the generated function `values`.
+pub const VALUES_PLACEHOLDER: u64 = 0x7661_6c75_6573_2121;
 
 /// Buffers on each CPU for programs that preempt each other; number 0 is for those that can't.
 pub const STACK_BUFFERS: u32 = 17;
@@ -174,15 +216,21 @@ pub enum Loss {
     StackFrames = 2,
     /// A stack was not counted: too many tasks were being looked at on one CPU.
     StackBuffers = 3,
+    /// An event was not shown: the buffer was full.
+    Event = 4,
+    /// A value could not be read because its memory was not there.
+    Fault = 5,
 }
 
 impl Loss {
     /// All kinds, in order.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::NotFollowed,
         Self::StackTable,
         Self::StackFrames,
         Self::StackBuffers,
+        Self::Event,
+        Self::Fault,
     ];
     /// Number of kinds.
     pub const COUNT: u32 = Self::ALL.len() as u32;

@@ -33,6 +33,12 @@ impl Task {
         }
     }
 
+    /// Its number.
+    #[inline(always)]
+    pub(crate) fn tid(self) -> u32 {
+        self.tid
+    }
+
     /// Its process.
     #[inline(always)]
     pub(crate) fn tgid(self) -> u32 {

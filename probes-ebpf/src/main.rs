@@ -16,6 +16,8 @@ mod follow;
 mod maps;
 mod settings;
 mod stack;
+mod trace;
+mod walk;
 
 /// Helpers that read memory and tell the attach cookie are for programs under the GPL only.
 #[unsafe(link_section = "license")]

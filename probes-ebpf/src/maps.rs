@@ -34,6 +34,10 @@ pub(crate) static STACKS: HashMap<StackKey, u64> = HashMap::with_max_entries(1, 
 #[map]
 pub(crate) static FRAMES: RingBuf = RingBuf::with_byte_size(4096, 0);
 
+/// trace's events, on their way to user space.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
 /// Where stacks are put together, some for each CPU; the loader sets the size of one.
 #[map]
 pub(crate) static BUFFERS: PerCpuArray<StackHeader> =

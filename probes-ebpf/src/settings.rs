@@ -28,7 +28,13 @@ pub(crate) static SETTINGS: Settings = Settings {
     stack_bytes: 0,
     by_process: 0,
     by_comm: 0,
-    stack_pointer_offset: 0,
+    has_registers: 0,
+    walk_ourselves: 0,
+    frame_pointer_offset: 0,
+    value_bytes: 0,
+    hidden_tgid: 0,
+    wake_bytes: 0,
+    reserved: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

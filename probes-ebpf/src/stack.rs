@@ -2,25 +2,16 @@
 
 use core::{arch::asm, ffi::c_void, slice};
 
-use aya_ebpf::{
-    bindings::BPF_F_USER_STACK,
-    helpers::{
-        bpf_get_current_comm, bpf_ktime_get_ns, bpf_probe_read_kernel, bpf_probe_read_user,
-        generated::bpf_get_stack,
-    },
-};
-use probes_common::{COOKIE_FUNCTION_START, Loss, STACK_BUFFERS, StackHeader, StackKey};
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_ktime_get_ns};
+use probes_common::{Loss, STACK_BUFFERS, StackHeader, StackKey};
 
 use crate::{
-    cookie::cookie,
     counter,
     filter::{self, Task},
     maps::{BUFFERS, FRAMES, LOSSES, STACKS, TAKEN},
     settings::setting,
+    walk,
 };
-
-/// Size of a frame: an address.
-const FRAME_BYTES: u32 = 8;
 
 /// Counts the stack, where the kernel runs one such program at a time on a CPU.
 #[unsafe(no_mangle)]
@@ -88,14 +79,14 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
     let frames = unsafe { header.add(1) }.cast::<u8>();
     let kernel_bytes = match setting!(kernel_stack) {
         0 => 0,
-        _ => read_stack(ctx, frames, 0),
+        _ => walk::kernel(ctx, frames),
     };
     let kernel_end = at_most(kernel_bytes.into(), setting!(stack_bytes)) as usize;
     // SAFETY: at most the room of the first part is used, so the second has its own left.
     let user_frames = unsafe { frames.add(kernel_end) };
     let user_bytes = match setting!(user_stack) {
         0 => 0,
-        _ => read_user_stack(ctx, user_frames),
+        _ => walk::user(ctx, user_frames),
     };
     let key = StackKey {
         frames: hash(frames.cast(), kernel_bytes, user_bytes),
@@ -124,80 +115,16 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
     remember(&key, header, kernel_bytes + user_bytes);
 }
 
-/// Reads a part of the stack; gives its length in bytes, 0 if there is none.
-#[inline(always)]
-fn read_stack(ctx: *mut c_void, frames: *mut u8, flags: u64) -> u32 {
-    read_stack_into(ctx, frames, setting!(stack_bytes), flags)
-}
-
-/// The same, with less room.
-#[inline(always)]
-fn read_stack_into(ctx: *mut c_void, frames: *mut u8, room: u32, flags: u64) -> u32 {
-    // SAFETY: the caller has that much room for it.
-    let bytes = unsafe { bpf_get_stack(ctx, frames.cast(), room, flags) };
-    // A task without such a part is an error to the kernel, and no frames to us.
-    if bytes < 0 {
-        0
-    } else {
-        at_most(bytes as u64, room)
-    }
-}
-
 /// `bytes`, and 0 if that is more than `limit`, in a way that the verifier of any kernel can follow:
 /// checked where it is used, since old ones forget what they know of a value that is spilled.
 #[inline(always)]
-fn at_most(mut bytes: u64, limit: u32) -> u32 {
+pub(crate) fn at_most(mut bytes: u64, limit: u32) -> u32 {
     // SAFETY: does nothing. The compiler must not know the value, or it would drop the check.
     unsafe { asm!("/* {0} */", inout(reg) bytes, options(nomem, nostack, preserves_flags)) };
     if bytes > limit.into() {
         return 0;
     }
     bytes as u32
-}
-
-/// Reads the program's part of the stack.
-#[inline(always)]
-fn read_user_stack(ctx: *mut c_void, frames: *mut u8) -> u32 {
-    let bytes = read_stack(ctx, frames, BPF_F_USER_STACK.into());
-    if bytes < FRAME_BYTES || cookie(ctx) & COOKIE_FUNCTION_START == 0 {
-        return bytes;
-    }
-    let Some(caller) = return_address(ctx) else {
-        return bytes;
-    };
-    // SAFETY: the caller has room for more frames than two.
-    let second = unsafe { frames.cast::<u64>().add(1) };
-    // SAFETY: as above.
-    if bytes > FRAME_BYTES && unsafe { second.read() } == caller {
-        return bytes;
-    }
-    // The walk goes by frame pointers, and the function has not set its own yet: its caller is
-    // missing (since Linux 6.12 only of some functions: commit cfa7f3d2c526). So the walk is made
-    // again, to lie behind the caller.
-    // SAFETY: as above.
-    let rest = unsafe {
-        second.write(caller);
-        second.add(1)
-    };
-    let flags = u64::from(BPF_F_USER_STACK) | 1;
-    let room = setting!(stack_bytes) - 2 * FRAME_BYTES;
-    2 * FRAME_BYTES + read_stack_into(ctx, rest.cast(), room, flags)
-}
-
-/// The address on top of the program's stack.
-#[inline(always)]
-fn return_address(ctx: *mut c_void) -> Option<u64> {
-    let offset = setting!(stack_pointer_offset);
-    if offset == 0 {
-        return None;
-    }
-    // Through a helper, because the verifier refuses direct access through a context pointer that
-    // was added to.
-    // SAFETY: the helper checks the address.
-    let stack_pointer: u64 =
-        unsafe { bpf_probe_read_kernel(ctx.wrapping_byte_add(offset as usize).cast()) }.ok()?;
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user(stack_pointer as *const u64) }.ok()
 }
 
 /// 128 bits of hash over the frames: two sums that each frame goes into in its own way.

@@ -46,6 +46,14 @@ pub fn stackcount(arguments: &[&str]) -> Command {
     command
 }
 
+/// trace with `arguments`, to be run.
+#[must_use]
+pub fn trace(arguments: &[&str]) -> Command {
+    let mut command = Command::new(probekit());
+    command.arg("trace").args(arguments);
+    command
+}
+
 /// What a finished tool has written.
 #[derive(Debug)]
 pub struct Finished {

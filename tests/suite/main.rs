@@ -12,5 +12,6 @@ mod privileges;
 mod stacks;
 mod symbols;
 mod targets;
+mod trace;
 mod usdt;
 mod ways;

@@ -13,6 +13,7 @@
 pub mod attach;
 pub mod cli;
 pub mod collect;
+pub mod compile;
 pub mod kernel;
 pub mod load;
 pub mod privilege;

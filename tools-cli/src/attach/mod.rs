@@ -15,6 +15,7 @@ mod uprobe_multi;
 mod way;
 
 use std::{
+    collections::HashMap,
     io,
     os::fd::{AsFd as _, OwnedFd},
     time::{Duration, Instant},
@@ -242,23 +243,55 @@ impl Attached {
     }
 }
 
-/// Attaches `body` to all `probes`; number `i` of the list has cookie `i`.
+/// Which body goes to which probe.
+#[derive(Clone, Debug)]
+pub enum Bodies {
+    /// One to all.
+    All(Body),
+    /// One for each, in their order.
+    Each(Vec<Body>),
+}
+
+impl Bodies {
+    /// The body of the probe number `index`.
+    #[must_use]
+    pub fn of(&self, index: u32) -> Option<Body> {
+        match self {
+            Self::All(body) => Some(*body),
+            Self::Each(bodies) => bodies.get(index as usize).copied(),
+        }
+    }
+
+    /// The sites of each body, in the order of their first.
+    fn group<'a>(&self, sites: Vec<Failure<'a>>) -> Vec<(Body, Vec<Failure<'a>>)> {
+        let mut numbers: HashMap<Body, usize> = HashMap::new();
+        let mut groups: Vec<(Body, Vec<Failure<'a>>)> = Vec::new();
+        for failure in sites {
+            let Some(body) = self.of(failure.site.index) else {
+                continue;
+            };
+            let number = *numbers.entry(body).or_insert_with(|| {
+                groups.push((body, Vec::new()));
+                groups.len() - 1
+            });
+            groups[number].1.push(failure);
+        }
+        groups
+    }
+}
+
+/// Attaches their `bodies` to all `probes`; number `i` of the list has cookie `i`.
 ///
 /// # Errors
 ///
 /// When nothing at all could be attached, or the `observer` wants to stop.
 pub fn attach(
     probes: &[Probe],
-    body: Body,
+    bodies: &Bodies,
     loader: &Loader,
     options: Options,
     observer: &dyn Observer,
 ) -> Result<Attached, Error> {
-    let context = Context {
-        loader,
-        body,
-        observer,
-    };
     let mut remaining: Vec<Failure<'_>> = sites(probes)
         .map(|site| Failure::of_way(site, NO_WAY))
         .collect();
@@ -274,20 +307,13 @@ pub fn attach(
             .into_iter()
             .partition(|failure| !failure.is_final && way.takes(failure.site.point));
         remaining = others;
-        if mine.is_empty() {
-            continue;
-        }
-        let tried: Vec<Site<'_>> = mine.iter().map(|failure| failure.site).collect();
-        let start = Instant::now();
-        match way.attach(&tried, &context) {
-            Ok(outcome) => {
-                remaining.extend(attached.take(way, &tried, outcome, start.elapsed()));
-            }
-            Err(WayError::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => {
-                remaining.extend(mine);
-                attached.passed_over.push((way, error.to_string()));
-            }
+        for (body, mine) in bodies.group(mine) {
+            let context = Context {
+                loader,
+                body,
+                observer,
+            };
+            remaining.extend(attached.try_way(way, mine, &context)?);
         }
     }
 
@@ -313,6 +339,28 @@ impl Attached {
     pub fn extend(&mut self, mut other: Self) {
         self.links.append(&mut other.links);
         self.programs.append(&mut other.programs);
+    }
+
+    /// Attaches what a way can take, and hands back what it can't.
+    fn try_way<'a>(
+        &mut self,
+        way: Way,
+        failures: Vec<Failure<'a>>,
+        context: &Context<'_>,
+    ) -> Result<Vec<Failure<'a>>, Error> {
+        let tried: Vec<Site<'_>> = failures.iter().map(|failure| failure.site).collect();
+        let start = Instant::now();
+        match way.attach(&tried, context) {
+            Ok(outcome) => Ok(self.take(way, &tried, outcome, start.elapsed())),
+            Err(WayError::Interrupted) => Err(Error::Interrupted),
+            Err(error) => {
+                let passed_over = (way, error.to_string());
+                if !self.passed_over.contains(&passed_over) {
+                    self.passed_over.push(passed_over);
+                }
+                Ok(failures)
+            }
+        }
     }
 
     /// Takes over what a way has attached, and hands back what it could not.

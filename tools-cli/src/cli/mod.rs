@@ -4,6 +4,7 @@ mod filters;
 mod funccount;
 mod run;
 mod stackcount;
+mod trace;
 
 use std::{
     ffi::OsString,
@@ -33,6 +34,7 @@ struct Probekit {
 enum Tool {
     Funccount(funccount::Args),
     Stackcount(stackcount::Args),
+    Trace(trace::Args),
 }
 
 /// A command line that clap took and we do not.
@@ -47,6 +49,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let tool = match tool_of_name(arguments.first()) {
         Some("funccount") => Tool::Funccount(funccount::Args::parse_from(arguments)),
+        Some("trace") => Tool::Trace(trace::Args::parse_from(arguments)),
         Some("stackcount") => Tool::Stackcount(stackcount::Args::parse_from(arguments)),
         _ => Probekit::parse_from(arguments).tool,
     };
@@ -82,6 +85,7 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         verbose: match tool {
             Tool::Funccount(args) => args.verbose,
             Tool::Stackcount(args) => args.verbose,
+            Tool::Trace(args) => args.verbose,
         },
     };
     match tool {
@@ -92,6 +96,10 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         Tool::Stackcount(args) => {
             let (request, options) = args.request()?;
             runtime.block_on(tool::stackcount::run(&request, &options, &mut console))
+        }
+        Tool::Trace(args) => {
+            let (request, options) = args.request()?;
+            runtime.block_on(tool::trace::run(&request, &options, &mut console))
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What the programs have gathered, read from their maps.
 
 mod counts;
+mod events;
 mod location;
 mod processes;
 mod stacks;
 
 pub use counts::{Counts, Error};
+pub use events::{Event, Events};
 pub use location::{Code, CodeFile, CodeSpace, FileId, Location, SpaceId};
 pub use processes::Processes;
 pub use stacks::{Counted, Distinction, Stack, Stacks};

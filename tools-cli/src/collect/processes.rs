@@ -76,7 +76,7 @@ impl Processes {
 
     /// Takes in what has happened. To be called when the addresses to be located are known already:
     /// then all that led to them is known too.
-    pub(super) fn update(&mut self) {
+    pub fn update(&mut self) {
         for record in self.sideband.take() {
             self.apply(record);
         }
@@ -87,7 +87,7 @@ impl Processes {
     }
 
     /// Forgets processes that have exited; to be called when all addresses of theirs are located.
-    pub(super) fn forget_exited(&mut self) {
+    pub fn forget_exited(&mut self) {
         for pid in self.exited.drain() {
             self.spaces.remove(&pid);
         }
@@ -160,13 +160,7 @@ impl Processes {
     }
 
     /// Where the code at `address` of the process `pid` was at a time.
-    pub(super) fn locate(
-        &mut self,
-        pid: u32,
-        address: u64,
-        time_ns: u64,
-        code: &mut Code,
-    ) -> Location {
+    pub fn locate(&mut self, pid: u32, address: u64, time_ns: u64, code: &mut Code) -> Location {
         let mut owner = pid;
         for _ in 0..GENERATIONS {
             let life = self.life(owner, time_ns);

@@ -30,6 +30,8 @@ pub struct MapSizes {
     pub stack_bytes: u32,
     /// Bytes of the buffer that takes new stacks to user space; a power of two of pages.
     pub frames_bytes: u32,
+    /// Bytes of the buffer that takes events to user space; a power of two of pages.
+    pub events_bytes: u32,
 }
 
 /// The maps that tools read and write, by their names in the object.
@@ -49,6 +51,8 @@ pub enum MapName {
     Stacks,
     /// New stacks, on their way to user space.
     Frames,
+    /// Events, on their way to user space.
+    Events,
     /// Where stacks are put together.
     Buffers,
     /// Which of these are in use.
@@ -56,7 +60,7 @@ pub enum MapName {
 }
 
 impl MapName {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Counts,
         Self::Losses,
         Self::Pids,
@@ -64,6 +68,7 @@ impl MapName {
         Self::Cgroup,
         Self::Stacks,
         Self::Frames,
+        Self::Events,
         Self::Buffers,
         Self::Taken,
     ];
@@ -77,6 +82,7 @@ impl MapName {
             Self::Cgroup => "CGROUP",
             Self::Stacks => "STACKS",
             Self::Frames => "FRAMES",
+            Self::Events => "EVENTS",
             Self::Buffers => "BUFFERS",
             Self::Taken => "TAKEN",
         }
@@ -91,6 +97,7 @@ impl MapSizes {
             MapName::Pids => spec.entries = self.pids.max(1),
             MapName::Followed => spec.entries = self.followed.max(1),
             MapName::Stacks => spec.entries = self.stacks.max(1),
+            MapName::Events => spec.entries = self.events_bytes.max(spec.entries),
             MapName::Frames => spec.entries = self.frames_bytes.max(spec.entries),
             MapName::Buffers => spec.value_bytes += 2 * self.stack_bytes,
             MapName::Losses | MapName::Cgroup | MapName::Taken => {}
@@ -191,5 +198,5 @@ pub(super) fn settings_bytes(settings: &Settings) -> &[u8] {
     }
 }
 
-// Two words for the namespace, four for the command name, eighteen half words of options.
-const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 18 * 4);
+// Two words for the namespace, four for the command name, twenty-four half words of options.
+const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 24 * 4);

@@ -5,6 +5,7 @@
 //! cookies, the number of the probe that a program is for.
 
 mod maps;
+mod splice;
 
 use std::{
     cell::RefCell,
@@ -18,6 +19,7 @@ use probes_common::{COOKIE_PLACEHOLDER, Settings};
 
 pub use self::maps::{MapName, MapSizes, Maps};
 use crate::{
+    compile::{Compiled, Context},
     kernel::{
         bpf::{self, LoadError, ProgramKind},
         release::Release,
@@ -35,6 +37,8 @@ pub enum Body {
     Count,
     /// Counts the stack that led to its probe.
     Stack,
+    /// Sends what the generated functions of this number tell of its probe.
+    Trace(usize),
     /// Remembers the children of followed processes.
     FollowFork,
     /// Forgets them.
@@ -47,6 +51,7 @@ impl Body {
             Self::Count => "count",
             Self::Stack if variant.preemptible => "stack_preemptible",
             Self::Stack => "stack",
+            Self::Trace(_) => "trace",
             Self::FollowFork => "follow_fork",
             Self::ForgetTask => "forget_task",
         }
@@ -81,6 +86,9 @@ pub enum Error {
         /// Since when kernels have it.
         needed: Release,
     },
+    /// What the probe asks for can't be read where a program of this kind runs.
+    #[error("what is asked for can't be read this way")]
+    NoFunction,
     /// The kernel refused a program.
     #[error("failed to load the program {name}: {error}{}", refused(error))]
     Program {
@@ -99,8 +107,15 @@ fn refused(error: &LoadError) -> String {
     }
 }
 
-/// `sp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h), the context of kprobes and uprobes.
-const STACK_POINTER_OFFSET: u32 = 152;
+/// Since this release programs learn the registers that a task had in user space (commit
+/// dd6e10fbd9fb).
+const TASK_REGISTERS: Release = Release {
+    major: 5,
+    minor: 15,
+};
+
+/// `bp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h).
+const FRAME_POINTER_OFFSET: u32 = 32;
 
 /// Since this release there are atomic operations that give the old value (commit 5ffa25502b5a).
 const ATOMIC_FETCH: Release = Release {
@@ -115,6 +130,7 @@ const UPROBES_PREEMPTIBLE: Release = Release { major: 6, minor: 0 };
 #[derive(Debug)]
 pub struct Loader {
     release: Release,
+    functions: Vec<Functions>,
     object: aya_obj::Object,
     maps: Maps,
     settings: Settings,
@@ -122,21 +138,28 @@ pub struct Loader {
     read_only: RefCell<Vec<OwnedFd>>,
 }
 
+/// What a probe has been compiled to, for each kind of program it may become.
+pub type Functions = Vec<(Context, Compiled)>;
+
 /// What the settings say of one kind of program, beside what they say of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Variant {
     has_cookie: bool,
     preemptible: bool,
-    has_registers: bool,
+    context: Context,
 }
 
 impl Loader {
-    /// Reads the object and creates its maps.
+    /// Reads the object and creates its maps. `functions` is what [`Body::Trace`] counts.
     ///
     /// # Errors
     ///
     /// When the kernel creates no maps for us.
-    pub fn new(settings: Settings, sizes: &MapSizes) -> Result<Self, Error> {
+    pub fn new(
+        settings: Settings,
+        sizes: &MapSizes,
+        functions: Vec<Functions>,
+    ) -> Result<Self, Error> {
         let mut object =
             aya_obj::Object::parse(BYTECODE).map_err(|error| Error::Object(error.to_string()))?;
         // Programs are loaded without type information: nothing in them needs it, and the kernel
@@ -146,6 +169,7 @@ impl Loader {
         let maps = Maps::create(&object.maps, sizes)?;
         Ok(Self {
             release: Release::current().map_err(Error::Release)?,
+            functions,
             object,
             maps,
             settings,
@@ -215,7 +239,13 @@ impl Loader {
     fn variant(&self, kind: ProgramKind, has_cookie: bool) -> Variant {
         Variant {
             has_cookie,
-            has_registers: matches!(kind, ProgramKind::Kprobe | ProgramKind::UprobeMulti),
+            context: match kind {
+                ProgramKind::Kprobe | ProgramKind::KprobeMulti | ProgramKind::UprobeMulti => {
+                    Context::PtRegs
+                }
+                ProgramKind::Tracepoint => Context::Record,
+                ProgramKind::Fentry(_) | ProgramKind::Fexit(_) => Context::Trampoline,
+            },
             preemptible: match kind {
                 // One at a time on a CPU (`bpf_prog_active` in kernel/trace/bpf_trace.c).
                 ProgramKind::KprobeMulti | ProgramKind::Tracepoint => false,
@@ -230,13 +260,27 @@ impl Loader {
         }
     }
 
+    /// The generated functions of `body`, if it has some.
+    fn function(&self, body: Body, context: Context) -> Result<Option<&Compiled>, Error> {
+        let Body::Trace(number) = body else {
+            return Ok(None);
+        };
+        let mut functions = self.functions.get(number).into_iter().flatten();
+        let function = functions.find(|(for_context, _)| *for_context == context);
+        match function {
+            Some((_, function)) => Ok(Some(function)),
+            None => Err(Error::NoFunction),
+        }
+    }
+
     /// The instructions of `body`, with maps and calls in place.
     fn link(&self, body: Body, variant: Variant) -> Result<Vec<bpf_insn>, Error> {
         if let Some(instructions) = self.linked.borrow().get(&(body, variant)) {
             return Ok(instructions.clone());
         }
+        let function = self.function(body, variant.context)?;
         let mut object = self.object.clone();
-        self.write_settings(&mut object, variant)?;
+        self.write_settings(&mut object, variant, function)?;
         let read_only = maps::create_frozen(&object.maps)?;
         relocate(&mut object, |name| {
             let map = self.maps.get(name);
@@ -245,21 +289,29 @@ impl Loader {
         .map_err(Error::Object)?;
         // The programs hold the map once they are loaded; until then, we do.
         self.read_only.borrow_mut().push(read_only);
-        let instructions = take_program(&object, body.symbol(variant))?;
+        let mut instructions = take_program(&object, body.symbol(variant))?;
+        if let Some(function) = function {
+            splice::insert(&mut instructions, function)?;
+        }
         let mut linked = self.linked.borrow_mut();
         linked.insert((body, variant), instructions.clone());
         Ok(instructions)
     }
 
-    fn write_settings(&self, object: &mut aya_obj::Object, variant: Variant) -> Result<(), Error> {
+    fn write_settings(
+        &self,
+        object: &mut aya_obj::Object,
+        variant: Variant,
+        function: Option<&Compiled>,
+    ) -> Result<(), Error> {
         let settings = Settings {
             has_cookie: variant.has_cookie.into(),
             preemptible: variant.preemptible.into(),
-            stack_pointer_offset: if variant.has_registers {
-                STACK_POINTER_OFFSET
-            } else {
-                0
-            },
+            has_registers: (variant.context == Context::PtRegs).into(),
+            value_bytes: function.map_or(0, |function| function.layout.bytes),
+            walk_ourselves: self.settings.walk_ourselves
+                & u32::from(self.release >= TASK_REGISTERS),
+            frame_pointer_offset: FRAME_POINTER_OFFSET,
             ..self.settings
         };
         let globals = [("SETTINGS", (maps::settings_bytes(&settings), true))];

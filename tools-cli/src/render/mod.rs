@@ -2,12 +2,16 @@
 
 mod count_table;
 mod escape;
+mod event_table;
 mod flame_graph;
+mod message;
 mod number;
 mod stack_table;
 
 pub use count_table::{CountTable, Format, Row};
 pub use escape::Escaped;
+pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_column};
 pub use flame_graph::FlameGraph;
+pub use message::{Names, Value, push_escaped, write_message};
 pub use number::Grouped;
 pub use stack_table::{CommandName, NamedFrame, StackFormat, StackRow, StackTable};

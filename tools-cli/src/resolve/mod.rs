@@ -83,6 +83,9 @@ pub enum Error {
     /// tracefs can't be read.
     #[error("failed to read tracefs: {0}{hint}", hint = tracefs_hint(.0))]
     Tracefs(io::Error),
+    /// The description of a tracepoint's record can't be understood.
+    #[error(transparent)]
+    Format(#[from] crate::types::Error),
     /// The kernel has no tracefs for anybody.
     #[error(
         "the kernel is locked down for confidentiality, which forbids tracepoints, and following \
@@ -169,7 +172,7 @@ fn tracefs_hint(error: &io::Error) -> String {
 pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
     let mut resolved = Resolved::default();
     let mut seen = HashSet::new();
-    for spec in specs {
+    for (number, spec) in specs.iter().enumerate() {
         let found = match &spec.target {
             Target::KernelFunction(function) => kernel::find(function)?,
             Target::UserFunction { binary, function } => user::find(binary, function, scope)?,
@@ -184,6 +187,7 @@ pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
             // What two specs mean is counted under the first.
             probe.points.retain(|point| seen.insert(point.clone()));
             if !probe.points.is_empty() {
+                probe.spec = number;
                 resolved.probes.push(probe);
             }
         }
@@ -195,9 +199,9 @@ pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
 
 fn tracepoints(pattern: &Pattern) -> Result<Found, Error> {
     let points = Tracefs::open()?.tracepoints(pattern)?;
-    let probes = points.into_iter().map(|point| Probe {
-        name: format!("{}:{}", point.category, point.event),
-        points: vec![AttachPoint::Tracepoint(point)],
+    let probes = points.into_iter().map(|point| {
+        let name = format!("{}:{}", point.category, point.event);
+        Probe::new(name, vec![AttachPoint::Tracepoint(point)])
     });
     Ok(Found {
         probes: probes.collect(),

@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use super::address::{FileOffset, KernelAddr};
+use super::{
+    address::{FileOffset, KernelAddr},
+    elf::Operand,
+};
 use crate::spec::Moment;
 
 /// Something that is counted as one and reported as one line.
@@ -12,8 +15,28 @@ use crate::spec::Moment;
 pub struct Probe {
     /// The name that reports show: a function, `category:event`, or a USDT probe.
     pub name: String,
+    /// Which of the specs it was found by.
+    pub spec: usize,
     /// Where it attaches; a function inlined or defined several times has several.
     pub points: Vec<AttachPoint>,
+}
+
+impl Probe {
+    /// A probe of the first spec, until it is known of which.
+    pub(super) const fn new(name: String, points: Vec<AttachPoint>) -> Self {
+        Self {
+            name,
+            spec: 0,
+            points,
+        }
+    }
+
+    /// Whether it fires when functions of programs return.
+    #[must_use]
+    pub fn is_at_user_return(&self) -> bool {
+        let at_return = |point: &AttachPoint| matches!(point, AttachPoint::User(point) if point.moment == Moment::Return);
+        self.points.iter().any(at_return)
+    }
 }
 
 /// One place where the kernel can be asked to run a program.
@@ -56,6 +79,8 @@ pub struct UserPoint {
     /// Whether it is the first instruction of a function, where what is on top of the stack is the
     /// address to return to.
     pub is_function_start: bool,
+    /// Where the arguments of a USDT probe are.
+    pub operands: Vec<Operand>,
     /// The symbol, for messages.
     pub symbol: String,
 }

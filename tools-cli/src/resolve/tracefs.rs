@@ -10,6 +10,7 @@ use super::{Error, probe::TracepointPoint, suggest};
 use crate::{
     kernel::{lockdown, mount::mount_privately},
     spec::Pattern,
+    types::TracepointFormat,
 };
 
 /// Access to tracefs.
@@ -99,17 +100,31 @@ impl Tracefs {
         })
     }
 
+    /// What a tracepoint records.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such tracepoint, or its description can't be understood.
+    pub fn format(&self, category: &str, event: &str) -> Result<TracepointFormat, Error> {
+        let text = self.read_of(category, event, "format")?;
+        Ok(TracepointFormat::parse(
+            &format!("{category}:{event}"),
+            &text,
+        )?)
+    }
+
     /// Bytes from the start of a tracepoint's record to a field.
     ///
     /// # Errors
     ///
     /// When there is no such tracepoint, or it has no such field.
     pub fn field_offset(&self, category: &str, event: &str, field: &str) -> Result<u32, Error> {
-        let format = self.read_of(category, event, "format")?;
-        parse_offset(&format, field).ok_or_else(|| Error::NoField {
+        let format = self.format(category, event)?;
+        let found = format.field(field).ok_or_else(|| Error::NoField {
             event: format!("{category}:{event}"),
             field: field.to_owned(),
-        })
+        })?;
+        Ok(found.offset_bytes)
     }
 
     fn read_of(&self, category: &str, event: &str, file: &str) -> Result<String, Error> {
@@ -145,34 +160,5 @@ fn point(category: &str, event: &str, id: u64) -> TracepointPoint {
         category: category.to_owned(),
         event: event.to_owned(),
         id,
-    }
-}
-
-/// The offset in a line such as `field:pid_t child_pid;  offset:44;  size:4;  signed:1;`.
-fn parse_offset(format: &str, field: &str) -> Option<u32> {
-    format.lines().find_map(|line| {
-        let mut parts = line.trim().strip_prefix("field:")?.split(';');
-        let name = parts.next()?.rsplit(' ').next()?;
-        let name = name.split('[').next()?;
-        let offset = parts.next()?.trim().strip_prefix("offset:")?;
-        (name == field).then(|| offset.parse().ok())?
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fields_offset_is_found_by_its_name() {
-        let format = "name: sched_process_fork\nID: 315\nformat:\n\
-            \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
-            \tfield:char parent_comm[16];\toffset:8;\tsize:16;\tsigned:0;\n\
-            \tfield:__data_loc char[] child_comm;\toffset:20;\tsize:4;\tsigned:0;\n\
-            \tfield:pid_t child_pid;\toffset:44;\tsize:4;\tsigned:1;\n";
-        assert_eq!(parse_offset(format, "child_pid"), Some(44));
-        assert_eq!(parse_offset(format, "parent_comm"), Some(8));
-        assert_eq!(parse_offset(format, "child_comm"), Some(20));
-        assert_eq!(parse_offset(format, "pid"), None);
     }
 }

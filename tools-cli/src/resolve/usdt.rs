@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     AttachPoint, Error, Probe, Scope, TargetFile, UserPoint,
     binary::{self, BinaryFiles},
-    elf::{Image, UsdtSite},
+    elf::{DebugSymbols, ElfError, Image, Operand, UsdtSite},
     found::Found,
     suggest,
 };
@@ -36,14 +36,14 @@ pub(super) fn find(
         } = binary::find_or_all(binary, pid)?;
         for file in files {
             let file = Arc::new(scope.confine(file));
-            for site in sites(&file, is_provider, &mut found)? {
+            for (site, operands) in sites(&file, is_provider, &mut found)? {
                 let wanted = if is_provider {
                     site.provider == binary
                 } else {
                     provider.is_none_or(|provider| provider.matches(&site.provider))
                 };
                 if wanted && probe.matches(&site.name) {
-                    let point = point(&file, &site);
+                    let point = point(&file, &site, operands);
                     points
                         .entry((site.provider, site.name))
                         .or_default()
@@ -65,7 +65,7 @@ pub(super) fn find(
     found.notes.dedup();
     let probes = points
         .into_iter()
-        .map(|((_, name), points)| Probe { name, points });
+        .map(|((_, name), points)| Probe::new(name, points));
     found.probes.extend(probes);
     Ok(found)
 }
@@ -75,28 +75,40 @@ fn sites(
     file: &TargetFile,
     is_one_of_many: bool,
     found: &mut Found,
-) -> Result<Vec<UsdtSite>, Error> {
-    let read = || {
+) -> Result<Vec<(UsdtSite, Vec<Operand>)>, Error> {
+    let read = || -> Result<_, ElfError> {
         let image = Image::open_as(&file.path, &file.shown)?;
-        image.elf()?.usdt_probes()
+        let elf = image.elf()?;
+        let in_file = elf.usdt_probes()?;
+        let operands = |site: &UsdtSite| elf.usdt_operands(site, &DebugSymbols::none());
+        let sites: Vec<_> = in_file
+            .sites
+            .into_iter()
+            .map(|site| {
+                let operands = operands(&site);
+                (site, operands)
+            })
+            .collect();
+        Ok((sites, in_file.notes))
     };
     match read() {
-        Ok(in_file) => {
-            found.notes.extend(in_file.notes);
-            Ok(in_file.sites)
+        Ok((sites, notes)) => {
+            found.notes.extend(notes);
+            Ok(sites)
         }
         Err(_) if is_one_of_many => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }
 }
 
-fn point(file: &Arc<TargetFile>, site: &UsdtSite) -> AttachPoint {
+fn point(file: &Arc<TargetFile>, site: &UsdtSite, operands: Vec<Operand>) -> AttachPoint {
     AttachPoint::User(UserPoint {
         file: Arc::clone(file),
         offset: site.offset,
         semaphore: site.semaphore,
         moment: Moment::Entry,
         is_function_start: false,
+        operands,
         symbol: format!("{}:{}", site.provider, site.name),
     })
 }

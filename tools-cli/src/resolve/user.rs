@@ -46,7 +46,7 @@ pub(super) fn find(binary: &str, function: &Function, scope: &Scope) -> Result<F
     found.notes.dedup();
     let probes = points
         .into_iter()
-        .map(|(name, points)| Probe { name, points });
+        .map(|(name, points)| Probe::new(name, points));
     found.probes.extend(probes);
     Ok(found)
 }
@@ -88,6 +88,7 @@ impl Search<'_> {
                 moment: self.function.moment,
                 is_function_start: self.function.offset == 0
                     && self.function.moment == Moment::Entry,
+                operands: Vec::new(),
                 symbol: site.function.symbol.clone(),
             });
             points

@@ -1,15 +1,21 @@
 //! From the text of a probe to a [`ProbeSpec`]; nothing here looks at the system.
 
 mod error;
+pub mod expr;
+pub mod format;
+mod mistake;
 mod offset;
 mod parse;
 mod part;
 mod pattern;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use error::{Kind, Problem, SpecError};
+pub use mistake::{Mistake, Mistakes, TraceProblem};
 pub use pattern::Pattern;
+pub use trace::{Message, TraceSpec};
 
 /// How names are written in the text of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -9,6 +9,7 @@ mod perf_map;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
     sync::Arc,
 };
 
@@ -21,7 +22,10 @@ use blazesym::{
 };
 
 use self::{files::SymbolFile, modules::Modules, perf_map::PerfMap};
-use crate::collect::{Code, FileId, Location, SpaceId};
+use crate::{
+    collect::{Code, FileId, Location, SpaceId},
+    snippet::escape,
+};
 
 /// How names are to be.
 #[derive(Clone, Copy, Debug)]
@@ -227,6 +231,21 @@ impl Symbolizer {
                 is_inlined: false,
             },
             None => Symbol::unknown(address, space.mapping.as_deref()),
+        }
+    }
+}
+
+impl fmt::Display for Symbol {
+    /// The function, how far into it, and the module: what a single address is shown as.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) if self.is_inlined => write!(f, "{}", escape(name))?,
+            Some(name) => write!(f, "{}+{:#x}", escape(name), self.offset)?,
+            None => write!(f, "[unknown] {:#x}", self.offset)?,
+        }
+        match &self.module {
+            Some(module) => write!(f, " [{}]", escape(module)),
+            None => Ok(()),
         }
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use probes_common::Settings;
 
 use crate::{
-    attach::{self, Attached},
+    attach::{self, Attached, Bodies},
     load::{Body, Loader},
     resolve::{AttachPoint, Probe, Tracefs, TracepointPoint},
 };
@@ -45,10 +45,15 @@ fn attach_one(
     };
     let probe = Probe {
         name: event.to_owned(),
+        spec: 0,
         points: vec![AttachPoint::Tracepoint(point)],
     };
-    attach::attach(&[probe], body, loader, attach::Options::default(), &|| {
-        false
-    })
+    attach::attach(
+        &[probe],
+        &Bodies::All(body),
+        loader,
+        attach::Options::default(),
+        &|| false,
+    )
     .context("failed to follow forks")
 }

@@ -4,7 +4,7 @@ use chrono::Local;
 
 use super::{
     Console, Status,
-    session::{Plan, Request, Session},
+    session::{self, Plan, Request, Session},
     wait::Event,
 };
 use crate::{
@@ -32,7 +32,8 @@ pub async fn run(
     options: &Options,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Status> {
-    let mut session = Session::start(request, Plan::new(Body::Count), console).await?;
+    let resolved = session::resolve(request, console)?;
+    let mut session = Session::start(request, resolved, Plan::new(Body::Count), console).await?;
     if options.show_program {
         console.say(session.program_text()?);
     }

@@ -6,6 +6,7 @@ mod follow;
 pub mod funccount;
 mod session;
 pub mod stackcount;
+pub mod trace;
 mod wait;
 
 use std::io::{self, Write};

@@ -22,9 +22,9 @@ use super::{
     wait::{Event, StopSignals, Waiter},
 };
 use crate::{
-    attach::{self, Attached, Observer, Skipped, Slow},
+    attach::{self, Attached, Bodies, Observer, Skipped, Slow},
     collect::Counts,
-    load::{Body, Loader, MapSizes, Maps},
+    load::{Body, Functions, Loader, MapSizes, Maps},
     render::{Escaped, Grouped},
     resolve::{self, Probe, Resolved, Scope},
     spec::ProbeSpec,
@@ -48,10 +48,12 @@ pub struct Request {
 }
 
 /// What a tool's programs are and need, beside the request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
-    /// The function of the object that runs at each probe.
-    pub body: Body,
+    /// The functions of the object that run at the probes.
+    pub bodies: Bodies,
+    /// What is generated for them.
+    pub functions: Vec<Functions>,
     /// Settings of the tool's own.
     pub settings: Settings,
     /// Room for what it gathers.
@@ -63,7 +65,8 @@ impl Plan {
     #[must_use]
     pub fn new(body: Body) -> Self {
         Self {
-            body,
+            bodies: Bodies::All(body),
+            functions: Vec::new(),
             settings: Settings::default(),
             sizes: MapSizes::default(),
         }
@@ -73,7 +76,7 @@ impl Plan {
 /// A run: probes that are live.
 #[derive(Debug)]
 pub struct Session {
-    body: Body,
+    bodies: Bodies,
     probes: Vec<Probe>,
     loader: Loader,
     attached: Attached,
@@ -85,44 +88,23 @@ pub struct Session {
 }
 
 impl Session {
-    /// Walks from the request to live probes, then lets the command run if there is one.
+    /// Walks from probes to live ones, then lets the command run if there is one.
     ///
     /// # Errors
     ///
     /// When any stage fails, or a signal asks us to stop.
     pub async fn start(
         request: &Request,
+        resolved: Resolved,
         plan: Plan,
         console: &mut Console<'_>,
     ) -> anyhow::Result<Self> {
-        let body = plan.body;
         let mut signals = StopSignals::catch().context("failed to catch signals")?;
         crate::kernel::limits::raise().context("failed to read this process's limits")?;
-        request.filters.check()?;
-
-        let start = Instant::now();
-        let scope = Scope {
-            pids: request.filters.pids.clone(),
-            only_them: !request.filters.follow_forks,
-        };
-        let resolved = resolve::resolve(&request.specs, &scope)?;
-        for note in &resolved.notes {
-            console.say(format_args!("note: {note}"));
-        }
-        console.detail(format_args!(
-            "resolved {} probes in {:.1?}",
-            Grouped(resolved.probes.len() as u64),
-            start.elapsed()
-        ));
-
-        if let ([], Some(first)) = (resolved.probes.as_slice(), resolved.left_out.first()) {
-            let name = Escaped(&first.name);
-            anyhow::bail!("nothing is left to probe: {name}: {}", first.reason);
-        }
-
         let command = Held::start(&request.command)?;
         let filters = with_command(&request.filters, command.as_ref());
-        let loader = load(&plan, &filters, &resolved)?;
+        let bodies = plan.bodies.clone();
+        let loader = load(plan, &filters, &resolved)?;
         let following = filters
             .follow_forks
             .then(|| follow::attach(&loader))
@@ -130,14 +112,14 @@ impl Session {
         let (loader, probes, attached) = attach_unless_stopped(
             loader,
             resolved.probes,
-            body,
+            bodies.clone(),
             request.attach,
             &mut signals,
             console,
         )
         .await?;
         let session = Self {
-            body,
+            bodies,
             waiter: Waiter::start(
                 signals,
                 request.interval,
@@ -195,16 +177,20 @@ impl Session {
     ///
     /// When the object has no such program.
     pub fn program_text(&self) -> anyhow::Result<String> {
-        Ok(self.loader.disassemble(self.body)?)
+        let first = self.bodies.of(0).context("there is no probe")?;
+        Ok(self.loader.disassemble(first)?)
     }
 
-    /// Has [`Session::next`] tell when `records`, a ring buffer, has something to be read.
+    /// Has [`Session::next`] tell when `records`, a ring buffer, has something to be read, and every
+    /// `tick`, when it may have.
     ///
     /// # Errors
     ///
     /// When it can't be watched.
-    pub fn watch(&mut self, records: BorrowedFd<'_>) -> anyhow::Result<()> {
-        let watched = records.try_clone_to_owned().map(|fd| self.waiter.watch(fd));
+    pub fn watch(&mut self, records: BorrowedFd<'_>, tick: Option<Duration>) -> anyhow::Result<()> {
+        let watched = records
+            .try_clone_to_owned()
+            .map(|fd| self.waiter.watch(fd, tick));
         watched
             .and_then(|result| result)
             .context("failed to watch the ring buffer")
@@ -334,7 +320,37 @@ fn lost(loss: Loss, count: Grouped) -> String {
         Loss::StackBuffers => {
             format!("did not count {count} events: too many tasks in a probe on one CPU")
         }
+        Loss::Event => format!("lost {count} events: raise -b"),
+        Loss::Fault => format!("could not read all values of {count} events: memory not there"),
     }
+}
+
+/// Finds out what the request's specs stand for, and tells what is to be known about it.
+///
+/// # Errors
+///
+/// When one of them stands for nothing, or a process is not there.
+pub(super) fn resolve(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Resolved> {
+    request.filters.check()?;
+    let start = Instant::now();
+    let scope = Scope {
+        pids: request.filters.pids.clone(),
+        only_them: !request.filters.follow_forks,
+    };
+    let resolved = resolve::resolve(&request.specs, &scope)?;
+    for note in &resolved.notes {
+        console.say(format_args!("note: {note}"));
+    }
+    console.detail(format_args!(
+        "resolved {} probes in {:.1?}",
+        Grouped(resolved.probes.len() as u64),
+        start.elapsed()
+    ));
+    if let ([], Some(first)) = (resolved.probes.as_slice(), resolved.left_out.first()) {
+        let name = Escaped(&first.name);
+        anyhow::bail!("nothing is left to probe: {name}: {}", first.reason);
+    }
+    Ok(resolved)
 }
 
 /// With a command, only it and what it forks is looked at.
@@ -352,11 +368,13 @@ fn watched(filters: &Filters, command: Option<&Held>) -> Vec<u32> {
     command.map_or_else(|| filters.pids.clone(), |command| vec![command.pid()])
 }
 
-fn load(plan: &Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {
+fn load(plan: Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {
     let mut settings = filters.settings(plan.settings)?;
     if filters.follow_forks {
         follow::set_offsets(&mut settings)?;
     }
+    // The kernel knows which return addresses on a stack its own probes have replaced; we do not.
+    settings.walk_ourselves = (!resolved.probes.iter().any(Probe::is_at_user_return)).into();
     let sizes = MapSizes {
         counts: u32::try_from(resolved.probes.len())?,
         pids: u32::try_from(filters.pids.len())?,
@@ -367,7 +385,7 @@ fn load(plan: &Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<L
         },
         ..plan.sizes
     };
-    let loader = Loader::new(settings, &sizes)?;
+    let loader = Loader::new(settings, &sizes, plan.functions)?;
     filters.fill(loader.maps())?;
     Ok(loader)
 }
@@ -393,7 +411,7 @@ impl Observer for Remote {
 async fn attach_unless_stopped(
     loader: Loader,
     probes: Vec<Probe>,
-    body: Body,
+    bodies: Bodies,
     options: attach::Options,
     signals: &mut StopSignals,
     console: &mut Console<'_>,
@@ -405,7 +423,7 @@ async fn attach_unless_stopped(
         notes,
     };
     let mut work = tokio::task::spawn_blocking(move || {
-        let attached = attach::attach(&probes, body, &loader, options, &remote)?;
+        let attached = attach::attach(&probes, &bodies, &loader, options, &remote)?;
         Ok((loader, probes, attached))
     });
     loop {

@@ -8,10 +8,11 @@ use probes_common::Settings;
 
 use super::{
     Console, Status,
-    session::{Plan, Request, Session},
+    session::{self, Plan, Request, Session},
     wait::Event,
 };
 use crate::{
+    attach::Bodies,
     collect::{Distinction, Location, Processes, Stack, Stacks},
     load::{Body, MapSizes},
     render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
@@ -62,12 +63,13 @@ pub async fn run(
         .then(Processes::watch)
         .transpose()
         .context("failed to watch what processes map")?;
-    let mut session = Session::start(request, options.plan(), console).await?;
+    let resolved = session::resolve(request, console)?;
+    let mut session = Session::start(request, resolved, options.plan(), console).await?;
     if options.show_program {
         console.say(session.program_text()?);
     }
     let mut stacks = Stacks::open(session.maps(), processes, options.distinction())?;
-    session.watch(stacks.as_fd())?;
+    session.watch(stacks.as_fd(), None)?;
     let mut report = Report::new(options);
     console.say(session.title(request));
     let ended = loop {
@@ -90,7 +92,8 @@ impl Options {
     fn plan(&self) -> Plan {
         let stack_bytes = self.depth * 8;
         Plan {
-            body: Body::Stack,
+            bodies: Bodies::All(Body::Stack),
+            functions: Vec::new(),
             settings: Settings {
                 kernel_stack: self.kernel.into(),
                 user_stack: self.user.into(),

@@ -75,6 +75,7 @@ pub struct Waiter {
     targets: Vec<AsyncFd<OwnedFd>>,
     reader: Option<AsyncFd<OwnedFd>>,
     records: Option<AsyncFd<OwnedFd>>,
+    tick: Option<Duration>,
 }
 
 impl Waiter {
@@ -98,15 +99,17 @@ impl Waiter {
             targets: watch_processes(pids)?,
             reader: watch_stdout(),
             records: None,
+            tick: None,
         })
     }
 
-    /// Watches a ring buffer too.
+    /// Watches a ring buffer too, and tells of it every `tick` even if nothing is known to be there.
     ///
     /// # Errors
     ///
     /// When it can't be watched.
-    pub fn watch(&mut self, records: OwnedFd) -> io::Result<()> {
+    pub fn watch(&mut self, records: OwnedFd, tick: Option<Duration>) -> io::Result<()> {
+        self.tick = tick;
         self.records = Some(register(records, Interest::READABLE)?);
         Ok(())
     }
@@ -127,6 +130,7 @@ impl Waiter {
             () = reader_gone(self.reader.as_ref()) => Ok(Event::ReaderGone),
             result = all_ended(&self.targets) => result.map(|()| Event::TargetEnded),
             result = has_records(self.records.as_ref()) => result.map(|()| Event::Records),
+            () = until(self.tick.map(|tick| Instant::now() + tick)) => Ok(Event::Records),
             () = until(interval) => {
                 self.next_interval = match (interval, self.interval) {
                     (Some(last), Some(step)) => Some(last + step),

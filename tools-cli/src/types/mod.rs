@@ -4,6 +4,15 @@
 //! A [`TypeSource`] is one such description. It is asked for what is needed and reads no more than
 //! that: the kernel describes a hundred thousand types, and an expression uses three of them.
 
+mod btf;
+mod record;
+mod spelling;
+mod tracefs;
+
+pub use btf::Btf;
+pub use record::RecordTypes;
+pub use tracefs::{Element, Field, FieldKind, TracepointFormat};
+
 /// A type's number within its [`TypeSource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeId(pub u64);

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 use object::{
     NativeEndian,
     elf::{self, FileHeader64, ProgramHeader64, SectionHeader64},
@@ -126,8 +126,15 @@ fn read_or_map(mut file: File) -> io::Result<Bytes> {
     // SAFETY: the mapping is private and only read, as bytes for which any value is valid. Another
     // process may write to the file meanwhile: nothing relies on two looks giving the same. It may
     // truncate it: see READ_UP_TO_BYTES.
-    let map = unsafe { Mmap::map(&file)? };
-    Ok(Bytes::Mapped(map))
+    match unsafe { MmapOptions::new().map_copy_read_only(&file) } {
+        Ok(map) => Ok(Bytes::Mapped(map)),
+        // Not all file systems can: sysfs shows the kernel's types, and maps them since Linux 6.16.
+        Err(_) => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(Bytes::Read(bytes))
+        }
+    }
 }
 
 fn open_error(path: &Path, source: io::Error) -> ElfError {
@@ -246,6 +253,11 @@ impl<'data> Elf<'data> {
         } else {
             self.sections.iter().filter_map(of_section).collect()
         }
+    }
+
+    /// Whether it is a library or a program that is loaded at any address.
+    pub(super) fn is_loaded_anywhere(&self) -> bool {
+        Header::parse(self.data).is_ok_and(|header| header.e_type(ENDIAN) == elf::ET_DYN)
     }
 
     /// The first section of this name.

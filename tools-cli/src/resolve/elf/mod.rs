@@ -25,6 +25,7 @@ mod misread;
 mod names;
 mod symbols;
 mod usdt;
+mod usdt_operand;
 
 pub use debug_file::{DebugSearch, DebugSymbols};
 pub use error::ElfError;
@@ -37,6 +38,7 @@ pub use misread::vector_opcode;
 pub use misread::would_break;
 pub use symbols::Symbol;
 pub use usdt::{UsdtFound, UsdtSite};
+pub use usdt_operand::{Memory, Operand, Place, Register};
 
 #[cfg(test)]
 mod hostile_tests;

@@ -50,6 +50,34 @@ impl<'data> Elf<'data> {
             .chain(of_debug)
     }
 
+    /// The address of the one variable of that name; nothing if there are several, as there can be
+    /// of those that are local to a file of the source.
+    pub(super) fn variable(&self, name: &str, debug: &DebugSymbols) -> Option<VirtAddr> {
+        let of_debug = debug.elf();
+        let files = [Some(self), of_debug.as_ref()];
+        let tables = files.into_iter().flatten().flat_map(|elf| {
+            [elf::SHT_SYMTAB, elf::SHT_DYNSYM].map(|kind| elf.raw_table(kind).unwrap_or_default())
+        });
+        let mut addresses = tables.flat_map(|(symbols, names)| {
+            symbols
+                .iter()
+                .filter(|symbol| {
+                    // Those of threads have an offset in place of the address.
+                    let is_variable = matches!(symbol.st_type(), elf::STT_OBJECT | elf::STT_NOTYPE);
+                    is_variable && !symbol.is_undefined(ENDIAN) && symbol.st_value(ENDIAN) != 0
+                })
+                .filter(move |symbol| {
+                    name_at(names, symbol.st_name(ENDIAN))
+                        .is_some_and(|found| names::without_version(found) == name)
+                })
+                .map(|symbol| symbol.st_value(ENDIAN))
+        });
+        let first = addresses.next()?;
+        addresses
+            .all(|other| other == first)
+            .then_some(VirtAddr(first))
+    }
+
     /// Whether the file has a table of all its symbols, not just those it exports.
     #[must_use]
     pub fn has_symtab(&self) -> bool {

@@ -136,10 +136,7 @@ fn probe(function: &Function, name: &str, symbols: &[Symbol<'_>]) -> Probe {
         .collect();
     // With addresses hidden, functions of one name look the same, and are known by it once.
     points.dedup();
-    Probe {
-        name: name.to_owned(),
-        points,
-    }
+    Probe::new(name.to_owned(), points)
 }
 
 #[cfg(test)]

@@ -1,0 +1,127 @@
+//! trace's body: a record of each event that passes the predicate.
+
+use core::{arch::asm, ffi::c_void};
+
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_get_current_comm, bpf_ktime_get_ns, generated::bpf_get_smp_processor_id},
+    maps::ring_buf::RingBufBytes,
+};
+use probes_common::{COOKIE_PROBE, EventHeader, Loss, PREDICATE_PLACEHOLDER, VALUES_PLACEHOLDER};
+
+use crate::{
+    cookie::cookie,
+    counter,
+    filter::{self, Task},
+    maps::{EVENTS, LOSSES},
+    settings::setting,
+    walk,
+};
+
+/// Sends a record of the event to user space.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "kprobe/trace")]
+extern "C" fn trace(ctx: *mut c_void) -> u32 {
+    if !filter::passes() || predicate(ctx) == 0 {
+        return 0;
+    }
+    let task = Task::current_in_namespace();
+    let tgid = task.map_or(0, Task::tgid);
+    let hidden = setting!(hidden_tgid);
+    if hidden != 0 && tgid == hidden {
+        return 0;
+    }
+    let Some(mut record) = EVENTS.reserve_bytes(record_bytes(), 0) else {
+        counter::increment(&LOSSES, Loss::Event as u32);
+        return 0;
+    };
+    let header: *mut EventHeader = record.as_mut_ptr().cast();
+    // SAFETY: the record has room for the header, and what follows is the values.
+    let values = unsafe { header.add(1) }.cast::<u8>();
+    // SAFETY: as above; the stacks lie behind the values.
+    let stacks = unsafe { values.add(setting!(value_bytes) as usize) };
+    let (kernel_bytes, user_bytes) = walk_stacks(ctx, stacks);
+    let event = EventHeader {
+        // SAFETY: the helper has no conditions.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        probe: (cookie(ctx) & COOKIE_PROBE) as u32,
+        // SAFETY: the helper has no conditions.
+        cpu: unsafe { bpf_get_smp_processor_id() },
+        tgid,
+        tid: task.map_or(0, Task::tid),
+        comm: bpf_get_current_comm().unwrap_or_default(),
+        kernel_bytes,
+        user_bytes,
+    };
+    // SAFETY: as above.
+    unsafe { header.write(event) };
+    if self::values(ctx, values) != 0 {
+        counter::increment(&LOSSES, Loss::Fault as u32);
+    }
+    submit(record);
+    0
+}
+
+/// The size of a record; the verifier must know it.
+#[inline(always)]
+fn record_bytes() -> usize {
+    let parts = setting!(kernel_stack) + setting!(user_stack);
+    size_of::<EventHeader>() + (setting!(value_bytes) + parts * setting!(stack_bytes)) as usize
+}
+
+/// Writes the parts of the stack that are wanted, each at its place; gives their lengths.
+#[inline(always)]
+fn walk_stacks(ctx: *mut c_void, stacks: *mut u8) -> (u32, u32) {
+    let kernel_bytes = match setting!(kernel_stack) {
+        0 => 0,
+        _ => walk::kernel(ctx, stacks),
+    };
+    let before = setting!(kernel_stack) * setting!(stack_bytes);
+    let user_bytes = match setting!(user_stack) {
+        0 => 0,
+        // SAFETY: the record has room for both parts.
+        _ => walk::user(ctx, unsafe { stacks.add(before as usize) }),
+    };
+    (kernel_bytes, user_bytes)
+}
+
+/// Hands the record over. Waking somebody takes longer than all the rest, so it is done when a good
+/// part of the buffer is full; what is less is looked for regularly.
+#[inline(always)]
+fn submit(record: RingBufBytes<'_>) {
+    let full = EVENTS.query(BPF_RB_AVAIL_DATA.into());
+    let limit = u64::from(setting!(wake_bytes));
+    let flags = if full >= limit && full < limit + 2 * record_bytes() as u64 {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    };
+    record.submit(flags.into());
+}
+
+/// Replaced by what the probe's predicate is compiled to: not 0 if the event counts.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn predicate(ctx: *mut c_void) -> u64 {
+    let result: u64;
+    // SAFETY: loads a constant. Assembly, because the compiler must know nothing of the function.
+    unsafe {
+        asm!("r0 = {placeholder} ll", placeholder = const PREDICATE_PLACEHOLDER, in("r1") ctx,
+             lateout("r0") result);
+    }
+    result
+}
+
+/// Replaced by what the probe's message is compiled to: writes the values; not 0 if one could not
+/// be read.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn values(ctx: *mut c_void, values: *mut u8) -> u64 {
+    let result: u64;
+    // SAFETY: as above.
+    unsafe {
+        asm!("r0 = {placeholder} ll", placeholder = const VALUES_PLACEHOLDER, in("r1") ctx,
+             in("r2") values, lateout("r0") result);
+    }
+    result
+}

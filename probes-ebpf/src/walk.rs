@@ -1,0 +1,176 @@
+//! Walks stacks: from where the probe is outwards, a frame for each call.
+//!
+//! The kernel's part is the kernel's to walk. So is the program's before Linux 5.15; from then on
+//! it is walked here, along the same frame pointers, at a third of the time. Code without frame
+//! pointers ends either walk; unwinding such code would have its place here.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::{
+    bindings::BPF_F_USER_STACK,
+    helpers::{
+        bpf_probe_read_kernel, bpf_probe_read_user,
+        generated::{bpf_get_current_task_btf, bpf_get_stack, bpf_task_pt_regs},
+    },
+};
+use probes_common::COOKIE_FUNCTION_START;
+
+use crate::{cookie::cookie, settings::setting, stack::at_most};
+
+/// Size of a frame: an address.
+const FRAME_BYTES: u32 = 8;
+
+/// Nothing of a program lies below: the page at 0 is never mapped.
+const FIRST_PAGE_BYTES: u64 = 4096;
+
+/// The segment that 64-bit programs run in (`__USER_CS`, arch/x86/include/asm/segment.h).
+const USER_CODE_SEGMENT: u64 = 0x33;
+
+/// What a program was doing when it entered the kernel: `struct pt_regs` from the frame pointer on
+/// (arch/x86/include/asm/ptrace.h). Read at once, since each read costs as much as a frame.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Interrupted {
+    frame_pointer: u64,
+    others: [u64; 11],
+    instruction: u64,
+    code_segment: u64,
+    flags: u64,
+    stack_pointer: u64,
+}
+
+/// What the start of a function with frame pointers leaves on the stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Saved {
+    frame_pointer: u64,
+    return_address: u64,
+}
+
+/// Writes the kernel's part to `frames`, where there is room for it; gives its length in bytes, 0
+/// if there is none.
+#[inline(always)]
+pub(crate) fn kernel(ctx: *mut c_void, frames: *mut u8) -> u32 {
+    by_kernel(ctx, frames, setting!(stack_bytes), 0)
+}
+
+/// The same for the program's part.
+#[inline(always)]
+pub(crate) fn user(ctx: *mut c_void, frames: *mut u8) -> u32 {
+    if setting!(walk_ourselves) != 0
+        && let Some(bytes) = by_frame_pointers(ctx, frames.cast())
+    {
+        return bytes;
+    }
+    by_kernel_with_caller(ctx, frames)
+}
+
+/// Lets the kernel walk.
+#[inline(always)]
+fn by_kernel(ctx: *mut c_void, frames: *mut u8, room: u32, flags: u64) -> u32 {
+    // SAFETY: the caller has that much room for it.
+    let bytes = unsafe { bpf_get_stack(ctx, frames.cast(), room, flags) };
+    // A task without such a part is an error to the kernel, and no frames to us.
+    if bytes < 0 {
+        0
+    } else {
+        at_most(bytes as u64, room)
+    }
+}
+
+/// Follows the program's frame pointers; `None` if it is no 64-bit program.
+#[inline(always)]
+fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u32> {
+    // SAFETY: the helpers have no conditions; what they give is only read through another.
+    let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
+    let registers = registers.wrapping_add(setting!(frame_pointer_offset) as usize);
+    // SAFETY: the helper checks the address.
+    let interrupted: Interrupted = unsafe { bpf_probe_read_kernel(registers.cast()) }.ok()?;
+    // The kernel's own threads were never in a program.
+    if interrupted.code_segment != USER_CODE_SEGMENT {
+        return None;
+    }
+    let mut frame_pointer = interrupted.frame_pointer;
+    let mut count = 1;
+    // SAFETY: there is room for more frames than two.
+    unsafe { frames.write(interrupted.instruction) };
+    // The function has not saved its caller's frame pointer yet, so the chain begins behind it.
+    if cookie(ctx) & COOKIE_FUNCTION_START != 0
+        && let Some(caller) = read_user::<u64>(interrupted.stack_pointer)
+    {
+        count = 2;
+        // SAFETY: as above.
+        unsafe { frames.add(1).write(caller) };
+    }
+    let room = setting!(stack_bytes) / FRAME_BYTES;
+    while count < room && frame_pointer >= FIRST_PAGE_BYTES {
+        let Some(saved) = read_user::<Saved>(frame_pointer) else {
+            break;
+        };
+        if saved.return_address < FIRST_PAGE_BYTES {
+            break;
+        }
+        // SAFETY: there is room.
+        unsafe { frames.add(count as usize).write(saved.return_address) };
+        frame_pointer = saved.frame_pointer;
+        count += 1;
+    }
+    Some(count * FRAME_BYTES)
+}
+
+#[inline(always)]
+fn read_user<T>(address: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper checks the address, and fills the value or says that it has not.
+    unsafe {
+        let result = aya_ebpf::helpers::generated::bpf_probe_read_user(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            address as *const c_void,
+        );
+        (result == 0).then(|| value.assume_init())
+    }
+}
+
+/// Lets the kernel walk, and adds the caller that it misses at the start of a function.
+#[inline(always)]
+fn by_kernel_with_caller(ctx: *mut c_void, frames: *mut u8) -> u32 {
+    let bytes = by_kernel(ctx, frames, setting!(stack_bytes), BPF_F_USER_STACK.into());
+    if bytes < FRAME_BYTES || cookie(ctx) & COOKIE_FUNCTION_START == 0 {
+        return bytes;
+    }
+    let Some(caller) = return_address(ctx) else {
+        return bytes;
+    };
+    // SAFETY: the caller has room for more frames than two.
+    let second = unsafe { frames.cast::<u64>().add(1) };
+    // SAFETY: as above.
+    if bytes > FRAME_BYTES && unsafe { second.read() } == caller {
+        return bytes;
+    }
+    // Since 6.12 the kernel misses it at some functions only (commit cfa7f3d2c526). The walk is made
+    // again, to lie behind the caller.
+    // SAFETY: as above.
+    let rest = unsafe {
+        second.write(caller);
+        second.add(1)
+    };
+    let flags = u64::from(BPF_F_USER_STACK) | 1;
+    let room = setting!(stack_bytes) - 2 * FRAME_BYTES;
+    2 * FRAME_BYTES + by_kernel(ctx, rest.cast(), room, flags)
+}
+
+/// The address on top of the program's stack, which a uprobe's context tells.
+#[inline(always)]
+fn return_address(ctx: *mut c_void) -> Option<u64> {
+    if setting!(has_registers) == 0 {
+        return None;
+    }
+    // Through a helper, because the verifier refuses direct access through a context pointer that
+    // was added to.
+    let registers = ctx.wrapping_byte_add(setting!(frame_pointer_offset) as usize);
+    // SAFETY: the helper checks the address.
+    let interrupted: Interrupted = unsafe { bpf_probe_read_kernel(registers.cast()) }.ok()?;
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(interrupted.stack_pointer as *const u64) }.ok()
+}

@@ -1,0 +1,312 @@
+//! trace: what it tells of each event, compared with what the program is known to do.
+
+use tests::{
+    fixtures,
+    kernel::Kernel,
+    process::{Finished, trace},
+};
+
+fn fixture(name: &str) -> String {
+    fixtures::path(name).to_str().expect("text").to_owned()
+}
+
+/// Traces `probe` of `calls WHAT COUNT`.
+fn run(options: &[&str], probe: &str, what: &str, count: &str) -> Finished {
+    let calls = fixture("calls");
+    let mut arguments = options.to_vec();
+    arguments.extend([probe, "--", &calls, what, count]);
+    let finished = Finished::of(trace(&arguments));
+    assert!(finished.status.success(), "{finished:#?}");
+    finished
+}
+
+/// The messages: what is behind the other four columns.
+fn messages(finished: &Finished) -> Vec<String> {
+    finished.stdout.lines().skip(1).map(message).collect()
+}
+
+fn message(line: &str) -> String {
+    let mut rest = line;
+    for _ in 0..4 {
+        let column = rest.trim_start();
+        rest = column.find(' ').map_or("", |end| &column[end..]);
+    }
+    rest.trim_start().to_owned()
+}
+
+fn function(name: &str) -> String {
+    format!("{}:{name}", fixture("calls"))
+}
+
+#[test]
+fn arguments_and_predicates_of_functions() {
+    let probe = function(r#"pk_work (arg1 % 2 == 1 && arg1 < 8) "n = %d", arg1"#);
+    let finished = run(&[], &probe, "work", "10");
+    assert_eq!(messages(&finished), ["n = 1", "n = 3", "n = 5", "n = 7"]);
+    let header = finished.stdout.lines().next();
+    assert_eq!(
+        header,
+        Some("PID     TID     COMM            FUNC             -")
+    );
+    let first = finished.stdout.lines().nth(1).unwrap_or_default();
+    let columns: Vec<&str> = first.split_ascii_whitespace().take(4).collect();
+    assert_eq!(columns[0], columns[1]);
+    assert_eq!(columns[2..], ["calls", "pk_work"]);
+}
+
+#[test]
+fn every_way_of_attaching_gives_the_arguments() {
+    for way in ["uprobe.multi", "uprobe", "uprobe.single"] {
+        if Kernel::current().should_attach(way) {
+            let probe = function(r#"pk_work "%ld", arg1 + 1"#);
+            let finished = run(&["--attach-with", way], &probe, "work", "3");
+            assert_eq!(messages(&finished), ["1", "2", "3"], "{way}");
+        }
+    }
+}
+
+#[test]
+fn return_values_and_signed_arithmetic() {
+    let probe = format!(
+        "r:{}",
+        function(r#"pk_work "%ld %d", retval, (int)retval - 7"#)
+    );
+    let finished = run(&[], &probe, "work", "4");
+    assert_eq!(messages(&finished), ["0 -7", "2 -5", "4 -3", "6 -1"]);
+}
+
+#[test]
+fn signatures_name_parameters() {
+    let probe = function(r#"pk_work(long count) (count / 2 == 1) "%ld %s", count, $comm"#);
+    let finished = run(&[], &probe, "work", "9");
+    assert_eq!(messages(&finished), ["2 calls", "3 calls"]);
+}
+
+#[test]
+fn usdt_arguments_from_all_places_of_a_probe() {
+    let probe = format!(r#"u:{}:plain "%d", arg1"#, fixture("calls"));
+    let finished = run(&[], &probe, "usdt", "6");
+    assert_eq!(messages(&finished), ["0", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn records_of_tracepoints_and_their_text() {
+    let calls = fixture("calls");
+    let probe = format!(
+        r#"t:sched:sched_process_exec (STRCMP("{calls}", args->filename)) "%s %d", args->filename, args->pid == $pid"#
+    );
+    // The command is held behind its own `execve`, so it is run by another.
+    let command = ["env", calls.as_str(), "none", "1"];
+    let mut arguments = vec![probe.as_str(), "--"];
+    arguments.extend(command);
+    let finished = Finished::of(trace(&arguments));
+    assert_eq!(messages(&finished), [format!("{calls} 1")], "{finished:#?}");
+
+    let other = probe.replace("/calls\"", "/call\"");
+    let mut arguments = vec![other.as_str(), "--"];
+    arguments.extend(command);
+    let finished = Finished::of(trace(&arguments));
+    assert_eq!(messages(&finished), Vec::<String>::new(), "{finished:#?}");
+}
+
+#[test]
+fn structures_of_the_kernel() {
+    let probe = r#"t:syscalls:sys_enter_getppid "%d %d %s", $task->pid == $pid, $task->tgid == $tgid, $task->comm"#;
+    let finished = run(&[], probe, "getppid", "2");
+    assert_eq!(messages(&finished), ["1 1 calls", "1 1 calls"]);
+}
+
+#[test]
+fn arguments_of_kernel_functions() {
+    let probe = r#"p::do_nanosleep(struct hrtimer_sleeper *t) "%d", t->task->pid == $pid"#;
+    for way in ["kprobe.multi", "kprobe", "kprobe.single", "fentry"] {
+        let finished = Finished::of(trace(&["--attach-with", way, probe, "--", "sleep", "0.01"]));
+        if Kernel::current().should_attach(way) {
+            assert_eq!(messages(&finished), ["1"], "{way}: {finished:#?}");
+        } else {
+            finished.assert_failure(1, "failed to attach any of ");
+        }
+    }
+}
+
+#[test]
+fn prototypes_of_kernel_functions_need_not_be_given() {
+    let stacks = fixture("stacks");
+    let probe = r#"vfs_read (count == 1) "%d %s", count, file->f_path.dentry->d_name.name"#;
+    let finished = Finished::of(trace(&[probe, "--", &stacks, "read", "3"]));
+    if Kernel::current().should_attach("kprobe.single") {
+        assert_eq!(messages(&finished), ["1 zero"; 3], "{finished:#?}");
+    } else {
+        finished.assert_failure(1, "");
+    }
+}
+
+#[test]
+fn wrappers_of_system_calls_give_the_calls_arguments() {
+    let stacks = fixture("stacks");
+    let probe = r#"__x64_sys_read (arg3 == 1) "%d %d", arg3, count"#;
+    let finished = Finished::of(trace(&[probe, "--", &stacks, "read", "2"]));
+    if Kernel::current().should_attach("kprobe.single") {
+        assert_eq!(messages(&finished), ["1 1", "1 1"], "{finished:#?}");
+    } else {
+        finished.assert_failure(1, "");
+    }
+}
+
+#[test]
+fn the_default_message_shows_what_is_known() {
+    let finished = run(&["-M", "1"], "t:syscalls:sys_enter_getppid", "getppid", "2");
+    assert_eq!(messages(&finished), ["__syscall_nr=110"]);
+}
+
+#[test]
+fn as_many_events_as_were_asked_for() {
+    let probe = function(r#"pk_work "%d", arg1"#);
+    let finished = run(&["-M", "3"], &probe, "work", "100");
+    assert_eq!(messages(&finished), ["0", "1", "2"]);
+}
+
+#[test]
+fn messages_and_names_can_be_filtered() {
+    let probe = function(r#"pk_work "n=%d.", arg1"#);
+    let finished = run(&["-f", "n=1"], &probe, "work", "13");
+    assert_eq!(messages(&finished), ["n=1.", "n=10.", "n=11.", "n=12."]);
+    let finished = run(&["-n", "nobody"], &probe, "work", "3");
+    assert_eq!(messages(&finished), Vec::<String>::new());
+    let finished = run(&["-n", "all"], &probe, "work", "1");
+    assert_eq!(messages(&finished), ["n=0."]);
+}
+
+#[test]
+fn json_has_typed_values() {
+    let probe = function(r#"pk_work "n %d %s", arg1 - 1, $comm"#);
+    let finished = run(&["--json"], &probe, "work", "1");
+    let row: serde_json::Value = serde_json::from_str(&finished.stdout).expect("one object");
+    assert_eq!(row["message"], "n -1 calls");
+    assert_eq!(row["values"]["arg1 - 1"], -1);
+    assert_eq!(row["values"]["$comm"], "calls");
+    assert_eq!(row["probe"], "pk_work");
+}
+
+#[test]
+fn several_probes_of_different_kinds() {
+    let function = function(r#"pk_work (arg1 == 2) "function""#);
+    let calls = fixture("calls");
+    let arguments = [
+        &function,
+        r#"t:sched:sched_process_exit "exit""#,
+        "--",
+        &calls,
+        "work",
+        "5",
+    ];
+    let finished = Finished::of(trace(&arguments));
+    assert_eq!(messages(&finished), ["function", "exit"], "{finished:#?}");
+}
+
+#[test]
+fn stacks_under_events() {
+    let stacks = fixture("stacks");
+    let probe = format!("{stacks}:stk_leaf");
+    let arguments = ["-U", "-M", "1", &probe, "--", &stacks, "paths"];
+    let finished = Finished::of(trace(&arguments));
+    let frames: Vec<&str> = finished
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix("        "))
+        .map(|frame| frame.split('+').next().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        frames[..3],
+        ["stk_leaf", "stk_a", "stk_paths"],
+        "{finished:#?}"
+    );
+}
+
+#[test]
+fn a_pointer_that_leads_nowhere_is_shown_and_counted() {
+    let probe = function(r#"pk_work "%s", (char *)arg1"#);
+    let finished = run(&[], &probe, "work", "2");
+    assert_eq!(messages(&finished), ["(null)", "<unreadable: 0x1>"]);
+    assert!(
+        finished
+            .stderr
+            .contains("could not read all values of 2 events"),
+        "{finished:#?}"
+    );
+    let probe = function(r#"pk_work (*(int *)arg1 == 0) "never""#);
+    assert_eq!(
+        messages(&run(&[], &probe, "work", "2")),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn no_event_is_lost_with_room_for_all() {
+    let probe = r#"t:syscalls:sys_enter_getppid "%d", $cpu"#;
+    let finished = run(&["-b", "16384"], probe, "getppid", "300000");
+    assert_eq!(messages(&finished).len(), 300_000, "{}", finished.stderr);
+    assert!(!finished.stderr.contains("lost"), "{}", finished.stderr);
+}
+
+#[test]
+fn events_that_do_not_fit_are_counted() {
+    let probe = r#"t:syscalls:sys_enter_getppid "%d", $cpu"#;
+    let finished = run(&["-b", "1"], probe, "getppid", "300000");
+    let shown = messages(&finished).len() as u64;
+    let lost = finished.stderr.lines().find_map(|line| {
+        let number = line.strip_prefix("lost ")?.split(' ').next()?;
+        number.replace(',', "").parse::<u64>().ok()
+    });
+    assert_eq!(shown + lost.unwrap_or(0), 300_000, "{}", finished.stderr);
+}
+
+#[test]
+fn a_dry_run_shows_the_program_and_traces_nothing() {
+    let probe = function(r#"pk_work (arg1 > 3) "%d", arg1"#);
+    let finished = Finished::of(trace(&["--dry-run", &probe]));
+    assert!(finished.status.success(), "{finished:#?}");
+    assert_eq!(finished.stdout, "");
+    for text in ["predicate:", "; arg1 > 3", "exit"] {
+        assert!(finished.stderr.contains(text), "no {text} in {finished:#?}");
+    }
+}
+
+#[test]
+fn mistakes_are_marked() {
+    let cases: [(&str, i32, &str); 6] = [
+        (
+            r#"t:syscalls:sys_enter_getppid "%d", $task->pidd"#,
+            1,
+            "did you mean `pid`?",
+        ),
+        (
+            r#"t:syscalls:sys_enter_getppid "%d", args->nothing"#,
+            1,
+            "unknown field `nothing`",
+        ),
+        (
+            r#"t:syscalls:sys_enter_getppid "%d""#,
+            2,
+            "no expression for `%d`",
+        ),
+        (
+            r#"t:syscalls:sys_enter_getppid ($pid == "#,
+            2,
+            "expected an expression, found the end",
+        ),
+        (
+            r#"t:syscalls:sys_enter_getppid "%d", arg1"#,
+            1,
+            "`arg1` is not available",
+        ),
+        (
+            r#"t:syscalls:sys_enter_getppid "%y", $pid"#,
+            2,
+            "unknown conversion",
+        ),
+    ];
+    for (probe, status, text) in cases {
+        Finished::of(trace(&[probe])).assert_failure(status, text);
+    }
+}

@@ -1,0 +1,126 @@
+//! Events, in the order of their times.
+
+use std::{
+    mem::offset_of,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use aya::maps::{Map, MapData, RingBuf};
+use probes_common::{COMM_BYTES, EventHeader};
+
+use super::Error;
+use crate::load::{MapName, Maps};
+
+/// An event, as the kernel has sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// When it happened, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// The number of its probe.
+    pub probe: u32,
+    /// The CPU it happened on.
+    pub cpu: u32,
+    /// The process as our PID namespace numbers it; 0 for one that is not there.
+    pub pid: u32,
+    /// The thread, likewise.
+    pub tid: u32,
+    /// The thread's name.
+    pub comm: [u8; COMM_BYTES],
+    /// The values that the generated function has written, and what follows them.
+    pub rest: &'a [u8],
+    kernel_bytes: usize,
+    user_bytes: usize,
+}
+
+/// The events of a run.
+pub struct Events {
+    records: RingBuf<MapData>,
+    /// The records taken last, one behind the other.
+    bytes: Vec<u8>,
+    /// Where each begins and ends, with its time.
+    places: Vec<(u64, usize, usize)>,
+}
+
+impl Events {
+    /// Opens the buffer.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be opened.
+    pub fn open(maps: &Maps) -> Result<Self, Error> {
+        let records = MapData::from_fd(maps.duplicate(MapName::Events)?)?;
+        Ok(Self {
+            records: RingBuf::try_from(Map::RingBuf(records))?,
+            bytes: Vec::new(),
+            places: Vec::new(),
+        })
+    }
+
+    /// Takes what there is, at most `limit_bytes` and a record, in order of time.
+    pub fn take(&mut self, limit_bytes: usize) -> impl Iterator<Item = Event<'_>> {
+        self.bytes.clear();
+        self.places.clear();
+        while self.bytes.len() < limit_bytes
+            && let Some(record) = self.records.next()
+        {
+            let Some(time_ns) = array(&record, offset_of!(EventHeader, time_ns)) else {
+                continue;
+            };
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&record);
+            let place = (u64::from_ne_bytes(time_ns), start, self.bytes.len());
+            self.places.push(place);
+        }
+        // Each CPU's are in order already, and the CPUs' are nearly so.
+        self.places.sort();
+        let bytes = &self.bytes;
+        let records = self.places.iter();
+        records.filter_map(|&(_, start, end)| Event::parse(&bytes[start..end]))
+    }
+}
+
+impl AsFd for Events {
+    /// Readable when there are many events.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.records.as_fd()
+    }
+}
+
+impl<'a> Event<'a> {
+    /// Reads an [`EventHeader`] and what is behind it.
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let word = |at| array(bytes, at).map(u32::from_ne_bytes);
+        Some(Self {
+            time_ns: u64::from_ne_bytes(array(bytes, offset_of!(EventHeader, time_ns))?),
+            probe: word(offset_of!(EventHeader, probe))?,
+            cpu: word(offset_of!(EventHeader, cpu))?,
+            pid: word(offset_of!(EventHeader, tgid))?,
+            tid: word(offset_of!(EventHeader, tid))?,
+            comm: array(bytes, offset_of!(EventHeader, comm))?,
+            kernel_bytes: word(offset_of!(EventHeader, kernel_bytes))? as usize,
+            user_bytes: word(offset_of!(EventHeader, user_bytes))? as usize,
+            rest: bytes.get(size_of::<EventHeader>()..)?,
+        })
+    }
+
+    /// The addresses of the kernel's part of the stack, if it lies at `start` of the rest.
+    pub fn kernel_frames(&self, start: usize) -> impl Iterator<Item = u64> {
+        frames(self.rest, start, self.kernel_bytes)
+    }
+
+    /// Those of the program's part.
+    pub fn user_frames(&self, start: usize) -> impl Iterator<Item = u64> {
+        frames(self.rest, start, self.user_bytes)
+    }
+}
+
+fn frames(bytes: &[u8], start: usize, length: usize) -> impl Iterator<Item = u64> {
+    let part = bytes.get(start..).unwrap_or_default();
+    let part = part.get(..length).unwrap_or_default();
+    let words = part.chunks_exact(8);
+    words.filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)))
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}

@@ -1,0 +1,508 @@
+//! Members, elements, dereferences: places in memory, and how they are read.
+
+use super::{At, Checker, Place, Problem, Reported, Term, Value, pointer_value};
+use crate::{
+    compile::{
+        ir::{Arithmetic, Node},
+        site::{Context, Space},
+        ty::{IntKind, IntTy, Origin, Ty},
+    },
+    spec::expr::{Expr, ExprKind, Name, Span},
+    suggest,
+    types::Composite,
+};
+
+/// Names that the kernel's headers define as macros for members of inner structures
+/// (include/net/sock.h, include/linux/fs.h).
+const ALIASES: [(&str, &str, &str); 17] = [
+    ("sock", "sk_dport", "__sk_common.skc_dport"),
+    ("sock", "sk_num", "__sk_common.skc_num"),
+    ("sock", "sk_daddr", "__sk_common.skc_daddr"),
+    ("sock", "sk_rcv_saddr", "__sk_common.skc_rcv_saddr"),
+    ("sock", "sk_family", "__sk_common.skc_family"),
+    ("sock", "sk_state", "__sk_common.skc_state"),
+    ("sock", "sk_reuse", "__sk_common.skc_reuse"),
+    ("sock", "sk_reuseport", "__sk_common.skc_reuseport"),
+    ("sock", "sk_ipv6only", "__sk_common.skc_ipv6only"),
+    ("sock", "sk_bound_dev_if", "__sk_common.skc_bound_dev_if"),
+    ("sock", "sk_net", "__sk_common.skc_net"),
+    ("sock", "sk_prot", "__sk_common.skc_prot"),
+    ("sock", "sk_hash", "__sk_common.skc_hash"),
+    ("sock", "sk_cookie", "__sk_common.skc_cookie"),
+    ("sock", "sk_v6_daddr", "__sk_common.skc_v6_daddr"),
+    ("sock", "sk_v6_rcv_saddr", "__sk_common.skc_v6_rcv_saddr"),
+    ("inet_sock", "inet_daddr", "sk.__sk_common.skc_daddr"),
+];
+
+/// Where a member is in its structure.
+struct Found {
+    ty: Ty,
+    bit_offset: u64,
+    bits: Option<u32>,
+}
+
+impl Checker<'_> {
+    /// The value at a place.
+    pub(super) fn read(&mut self, place: Place, span: Span) -> Result<Value, Reported> {
+        let ty = self.open(&place.ty, span)?;
+        let space = match place.at {
+            At::Memory(_, space) => Some(space),
+            At::Record(_) => Some(self.record_space()),
+        };
+        let int = match &ty {
+            Ty::Array { element, .. } => {
+                let target = (**element).clone();
+                let (node, space) = self.address_of(place.at, span);
+                return Ok(pointer_value(node, target, space));
+            }
+            Ty::Int(int) => *int,
+            Ty::Enum(_) => ty.as_int().unwrap_or(IntTy::INT),
+            Ty::Pointer { .. } => IntTy::UNSIGNED_LONG,
+            Ty::Float(name) => return Err(self.report(Problem::Float(name.clone()), span, "")),
+            other => {
+                let found = self.sources.describe(other);
+                let note = match other {
+                    Ty::Composite(..) => "read one of its members",
+                    _ => "",
+                };
+                let expected = "a number or pointer";
+                let problem = Problem::WrongType { found, expected };
+                return Err(self.report(problem, span, note));
+            }
+        };
+        self.fits_word(int, span)?;
+        let node = match place.bits {
+            Some((first, count)) => self.read_bits(&place.at, first, count, int, span)?,
+            None => self.load(place.at, int.bytes, span).extend_if(int),
+        };
+        let node = Node { span, ..node };
+        Ok(Value { node, ty, space })
+    }
+
+    /// Registers hold no more than 8 bytes.
+    pub(super) fn fits_word(&mut self, int: IntTy, span: Span) -> Result<(), Reported> {
+        if int.bytes <= 8 && int.bytes.is_power_of_two() {
+            return Ok(());
+        }
+        let problem = Problem::WrongType {
+            found: format!("an integer of {} bytes", int.bytes),
+            expected: "one of at most 8",
+        };
+        Err(self.report(problem, span, ""))
+    }
+
+    fn load(&mut self, at: At, bytes: u8, span: Span) -> Node {
+        match at {
+            At::Memory(address, space) => Node::load(address, bytes, space, span),
+            At::Record(offset) => {
+                let is_direct = offset.is_multiple_of(bytes.into())
+                    && (self.context != Context::Record || offset >= 8);
+                if is_direct {
+                    return Node::context(offset, bytes, span);
+                }
+                let address = Node::context_address(offset, span);
+                Node::load(address, bytes, Space::Kernel, span)
+            }
+        }
+    }
+
+    fn read_bits(
+        &mut self,
+        at: &At,
+        first: u64,
+        count: u32,
+        int: IntTy,
+        span: Span,
+    ) -> Result<Node, Reported> {
+        let too_wide = || Problem::WrongType {
+            found: format!("a bit field of {count} bits that is not aligned"),
+            expected: "one within 8 bytes",
+        };
+        let end = first + u64::from(count);
+        // The smallest aligned word that has all of it; a packed field may need odd bytes.
+        let aligned = [1_u64, 2, 4, 8].into_iter().find_map(|bytes| {
+            let start = first / 8 / bytes * bytes;
+            (end <= (start + bytes) * 8).then_some((start, bytes))
+        });
+        let start = first / 8;
+        let (start, bytes) = aligned.unwrap_or((start, end.div_ceil(8) - start));
+        let (Ok(bytes), Ok(start), Ok(shift), Ok(count)) = (
+            u8::try_from(bytes),
+            u32::try_from(start),
+            u8::try_from(first - start * 8),
+            u8::try_from(count),
+        ) else {
+            return Err(self.report(too_wide(), span, ""));
+        };
+        if bytes > 8 || count == 0 {
+            return Err(self.report(too_wide(), span, ""));
+        }
+        let at = shifted(at.clone(), start.into());
+        Ok(self.load(at, bytes, span).bits(shift, count, int.is_signed))
+    }
+
+    /// The address of a place as a number.
+    fn address_of(&mut self, at: At, span: Span) -> (Node, Space) {
+        match at {
+            At::Memory(address, space) => (Node { span, ..address }, space),
+            At::Record(offset) => (Node::context_address(offset, span), Space::Kernel),
+        }
+    }
+
+    /// `&x`.
+    pub(super) fn address(&mut self, operand: &Expr, span: Span) -> Result<Term, Reported> {
+        match self.term(operand)? {
+            Term::Place(Place { bits: Some(_), .. }) => {
+                Err(self.report(Problem::NoAddress("a bit field"), span, ""))
+            }
+            Term::Place(place) => {
+                let (node, space) = self.address_of(place.at, span);
+                Ok(Term::Value(pointer_value(node, place.ty, space)))
+            }
+            Term::Value(_) | Term::Comm => {
+                let problem = Problem::NoAddress("what is not in memory");
+                Err(self.report(problem, operand.span, "remove the `&`"))
+            }
+        }
+    }
+
+    /// `*x`.
+    pub(super) fn dereference(&mut self, operand: &Expr, span: Span) -> Result<Term, Reported> {
+        let value = self.value(operand)?;
+        let (target, space) = self.target(&value, operand)?;
+        let at = At::Memory(Node { span, ..value.node }, space);
+        Ok(Term::Place(Place {
+            at,
+            ty: target,
+            bits: None,
+        }))
+    }
+
+    /// What a pointer points to.
+    fn target(&mut self, value: &Value, expr: &Expr) -> Result<(Ty, Space), Reported> {
+        if let Ty::Pointer { target, .. } = &value.ty {
+            let target = self.open(target, expr.span)?;
+            return Ok((target, self.space_of(value)));
+        }
+        let problem = Problem::WrongType {
+            found: self.sources.describe(&value.ty),
+            expected: "a pointer",
+        };
+        let written = expr.span.of(self.text);
+        let note = format!("cast it: `((struct x *){written})`");
+        Err(self.report(problem, expr.span, note))
+    }
+
+    /// `x[y]`.
+    pub(super) fn index(
+        &mut self,
+        base: &Expr,
+        index: &Expr,
+        span: Span,
+    ) -> Result<Term, Reported> {
+        let (base_term, index_value) = (self.term(base), self.integer(index));
+        let (base_term, (index_value, _)) = (base_term?, index_value?);
+        // A constant element of an array in a tracepoint's record needs no call.
+        if let Term::Place(Place {
+            at: At::Record(offset),
+            ty,
+            bits: None,
+        }) = &base_term
+            && let Ty::Array { element, count } = self.open(ty, span)?
+            && let Some(number) = index_value.node.as_constant()
+            && let Ok(number) = u64::try_from(number)
+            && number < count
+        {
+            let bytes = self.size_bytes(&element, span)?;
+            let offset = u64::from(*offset) + number.saturating_mul(bytes);
+            let ty = self.open(&element, span)?;
+            let at = At::Record(u32::try_from(offset).unwrap_or(u32::MAX));
+            return Ok(Term::Place(Place { at, ty, bits: None }));
+        }
+        let pointer = self.value_of(base_term, base.span)?;
+        let (target, space) = self.target(&pointer, base)?;
+        let bytes = self.size_bytes(&target, span)?;
+        let scaled = scale(index_value.node, bytes, span);
+        let address = Node::arithmetic(Arithmetic::Add, pointer.node, scaled, span);
+        Ok(Term::Place(Place {
+            at: At::Memory(address, space),
+            ty: target,
+            bits: None,
+        }))
+    }
+
+    /// `x.member`, `x->member`.
+    pub(super) fn member(
+        &mut self,
+        base: &Expr,
+        member: &Name,
+        is_arrow: bool,
+    ) -> Result<Term, Reported> {
+        if let ExprKind::Name(name) = &base.kind
+            && name == "args"
+            && !self.has_parameter(name)
+        {
+            return self.record_field(base.span, member);
+        }
+        let span = base.span.to(member.span);
+        let term = self.term(base)?;
+        let place = match (term, is_arrow) {
+            (Term::Place(place), false) => {
+                let ty = self.open(&place.ty, base.span)?;
+                if matches!(ty, Ty::Pointer { .. }) {
+                    return Err(self.wrong_arrow(base, member, "."));
+                }
+                Place { ty, ..place }
+            }
+            (Term::Value(value), false) if matches!(value.ty, Ty::Pointer { .. }) => {
+                return Err(self.wrong_arrow(base, member, "."));
+            }
+            (Term::Place(place), true)
+                if matches!(self.open(&place.ty, base.span)?, Ty::Composite(..)) =>
+            {
+                return Err(self.wrong_arrow(base, member, "->"));
+            }
+            (term, true) => {
+                let value = self.value_of(term, base.span)?;
+                if !matches!(value.ty, Ty::Pointer { .. }) {
+                    return Err(self.not_a_struct(base, &value.ty, member));
+                }
+                let (ty, space) = self.target(&value, base)?;
+                Place {
+                    at: At::Memory(value.node, space),
+                    ty,
+                    bits: None,
+                }
+            }
+            (term, false) => {
+                let value = self.value_of(term, base.span)?;
+                return Err(self.not_a_struct(base, &value.ty, member));
+            }
+        };
+        let Ty::Composite(composite, origin) = &place.ty else {
+            return Err(self.not_a_struct(base, &place.ty, member));
+        };
+        let Some(found) = self.find_member(composite, *origin, member)? else {
+            return Err(self.unknown_field(composite, *origin, member));
+        };
+        // A bit field is read in a word that is aligned as its owner is.
+        let (at, bits) = match found.bits {
+            Some(bits) => (place.at, Some((found.bit_offset, bits))),
+            None => (shifted(place.at, found.bit_offset / 8), None),
+        };
+        let at = match at {
+            At::Memory(address, space) => At::Memory(Node { span, ..address }, space),
+            record @ At::Record(_) => record,
+        };
+        Ok(Term::Place(Place {
+            at,
+            ty: found.ty,
+            bits,
+        }))
+    }
+
+    fn wrong_arrow(&mut self, base: &Expr, member: &Name, found: &'static str) -> Reported {
+        let expected = if found == "." { "->" } else { "." };
+        let place = Span::from(base.span.end..member.span.start);
+        let note = format!("write `{expected}`");
+        let problem = Problem::WrongArrow { found, expected };
+        let written = place.of(self.text);
+        let before = written.find(found).unwrap_or(0);
+        let start = place.start + before;
+        self.report(problem, Span::from(start..start + found.len()), note)
+    }
+
+    fn not_a_struct(&mut self, base: &Expr, ty: &Ty, member: &Name) -> Reported {
+        let described = self.sources.describe(ty);
+        if let Ty::Forward { .. } = ty {
+            return self.report(Problem::Incomplete(described), base.span, "");
+        }
+        let note = if ty.as_int().is_some_and(|int| int.bytes == 8) {
+            let written = base.span.of(self.text);
+            format!("cast it: `((struct x *){written})->{}`", member.text)
+        } else {
+            String::new()
+        };
+        let problem = Problem::NotAStruct {
+            field: member.text.clone(),
+            of: described,
+        };
+        self.report(problem, base.span, note)
+    }
+
+    /// The member of that name, in anonymous members too, or by a name that a macro gives it.
+    fn find_member(
+        &mut self,
+        composite: &Composite,
+        origin: Origin,
+        member: &Name,
+    ) -> Result<Option<Found>, Reported> {
+        if let Some(found) = self.find_plain(composite, origin, &member.text, member.span, 0)? {
+            return Ok(Some(found));
+        }
+        let alias = ALIASES.iter().find(|(owner, name, _)| {
+            composite.name.as_deref() == Some(*owner) && *name == member.text
+        });
+        let Some((_, _, path)) = alias else {
+            return Ok(None);
+        };
+        let mut bit_offset = 0;
+        let mut ty = Ty::Composite(composite.clone().into(), origin);
+        let mut bits = None;
+        for name in path.split('.') {
+            let Ty::Composite(composite, origin) = self.open(&ty, member.span)? else {
+                return Ok(None);
+            };
+            let Some(found) = self.find_plain(&composite, origin, name, member.span, 0)? else {
+                return Ok(None);
+            };
+            bit_offset += found.bit_offset;
+            (ty, bits) = (found.ty, found.bits);
+        }
+        Ok(Some(Found {
+            ty,
+            bit_offset,
+            bits,
+        }))
+    }
+
+    fn find_plain(
+        &mut self,
+        composite: &Composite,
+        origin: Origin,
+        name: &str,
+        span: Span,
+        depth: u32,
+    ) -> Result<Option<Found>, Reported> {
+        // Types that are damaged may contain themselves.
+        if depth > 16 {
+            return Ok(None);
+        }
+        for member in &composite.members {
+            let ty = Ty::Named(origin, member.type_id);
+            match &member.name {
+                Some(found) if found == name => {
+                    return Ok(Some(Found {
+                        ty,
+                        bit_offset: member.bit_offset,
+                        bits: member.bits,
+                    }));
+                }
+                Some(_) => {}
+                None => {
+                    if let Ty::Composite(inner, origin) = self.open(&ty, span)?
+                        && let Some(found) =
+                            self.find_plain(&inner, origin, name, span, depth + 1)?
+                    {
+                        let bit_offset = found.bit_offset.saturating_add(member.bit_offset);
+                        return Ok(Some(Found {
+                            bit_offset,
+                            ..found
+                        }));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn unknown_field(&mut self, composite: &Composite, origin: Origin, member: &Name) -> Reported {
+        let mut names = Vec::new();
+        self.member_names(composite, origin, 0, &mut names);
+        let owner = Ty::Composite(composite.clone().into(), origin);
+        let problem = Problem::UnknownField {
+            field: member.text.clone(),
+            owner: self.sources.describe(&owner),
+        };
+        let nearest = suggest::nearest(&member.text, names.iter().map(String::as_str), 3);
+        let note = match nearest.as_slice() {
+            [] if names.len() <= 12 => format!("it has {}", names.join(", ")),
+            nearest => suggest::did_you_mean(nearest),
+        };
+        self.report(problem, member.span, note)
+    }
+
+    fn member_names(
+        &self,
+        composite: &Composite,
+        origin: Origin,
+        depth: u32,
+        names: &mut Vec<String>,
+    ) {
+        for member in &composite.members {
+            match &member.name {
+                Some(name) => names.push(name.clone()),
+                None if depth < 16 => {
+                    let ty = self.sources.open(&Ty::Named(origin, member.type_id));
+                    if let Ok(Ty::Composite(inner, origin)) = ty {
+                        self.member_names(&inner, origin, depth + 1, names);
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The type that `name` is a typedef of, unless it means a value here.
+    pub(super) fn typedef_only(&mut self, name: &str, span: Span) -> Option<Ty> {
+        if self.has_parameter(name) {
+            return None;
+        }
+        let type_name = crate::spec::expr::TypeName {
+            base: crate::spec::expr::BaseType::Typedef(Name {
+                text: name.to_owned(),
+                span,
+            }),
+            pointers: 0,
+            is_user: false,
+            span,
+        };
+        self.sources.named(&type_name).ok().flatten()
+    }
+
+    /// `$task`.
+    pub(super) fn task(&mut self, span: Span) -> Result<Value, Reported> {
+        use crate::{compile::ir::Question, types::Keyword};
+
+        let node = Node::ask(Question::Task, span);
+        let found = match self.sources.kernel {
+            Some(kernel) => kernel.find(Keyword::Struct, "task_struct"),
+            None => Ok(None),
+        };
+        let target = match found {
+            Ok(Some(id)) => Ty::Named(Origin::Kernel, id),
+            Ok(None) => Ty::Forward {
+                name: "task_struct".to_owned(),
+                is_union: false,
+            },
+            Err(error) => return Err(self.report(error, span, "")),
+        };
+        Ok(pointer_value(node, target, Space::Kernel))
+    }
+}
+
+/// `index` elements of `bytes` bytes each, in bytes.
+pub(super) fn scale(index: Node, bytes: u64, span: Span) -> Node {
+    let bytes = Node::constant(bytes.cast_signed(), span);
+    Node::arithmetic(Arithmetic::Multiply, index, bytes, span)
+}
+
+fn shifted(at: At, bytes: u64) -> At {
+    match at {
+        At::Memory(address, space) => At::Memory(address.add_constant(bytes.cast_signed()), space),
+        At::Record(offset) => {
+            At::Record(offset.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX)))
+        }
+    }
+}
+
+impl Node {
+    /// What was loaded as `int`, extended if it has a sign; without one it comes extended.
+    fn extend_if(self, int: IntTy) -> Self {
+        if int.is_signed && int.kind != IntKind::Bool {
+            self.extend(int.bytes, true)
+        } else {
+            self
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! Arguments and results: where the event has them.
+
+use super::{Checker, Problem, Reported, Value, int_value};
+use crate::{
+    compile::{
+        abi::{self, Class, Passed},
+        ir::{Arithmetic, Node},
+        site::{Context, FunctionSite, Operand, OperandPlace, Site, Space},
+        ty::{IntTy, Origin, Sources, Ty},
+    },
+    spec::expr::{Signature, Span},
+    types,
+};
+
+/// What is known of the event's arguments.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Known {
+    /// The parameters, in order; none if nothing is known.
+    pub(in super::super) parameters: Vec<Parameter>,
+    /// Whether there may be more arguments than those.
+    pub(in super::super) is_open: bool,
+    /// What the function returns, if known.
+    pub(in super::super) returns: Option<Ty>,
+    /// Whether arguments are those of a system call, in memory.
+    is_syscall: bool,
+    /// For each 8 bytes of arguments in a trampoline's context, whether they are a number.
+    trampoline: Vec<bool>,
+}
+
+/// A parameter of the function or probe.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Parameter {
+    pub(in super::super) name: Option<String>,
+    pub(in super::super) ty: Ty,
+    passed: Passed,
+    /// Which of the 8 bytes of a trampoline's context it begins at.
+    trampoline_slot: u32,
+}
+
+impl Known {
+    /// What site and signature tell.
+    pub(in super::super) fn new(
+        site: &Site,
+        signature: Option<(&Signature, &[Ty])>,
+        sources: Sources<'_>,
+    ) -> Result<Self, types::Error> {
+        let named = |id| Ty::Named(Origin::Site, id);
+        let (prototype, is_wrapper) = match site {
+            Site::Function(function) => (function.prototype.as_ref(), function.is_syscall_wrapper),
+            Site::Tracepoint(_) | Site::Usdt(_) => (None, false),
+        };
+        let mut is_syscall = is_wrapper;
+        let returns = prototype.map(|prototype| named(prototype.returns));
+        let typed: Option<Vec<(Option<String>, Ty)>> = match (signature, prototype) {
+            (Some((signature, types)), _) => {
+                let names = signature.parameters.iter().map(|parameter| {
+                    let name = parameter.name.as_ref();
+                    name.map(|name| name.text.clone())
+                });
+                Some(names.zip(types.iter().cloned()).collect())
+            }
+            (None, Some(prototype)) => {
+                let parameters = prototype.parameters.iter();
+                let typed = parameters.map(|given| (given.name.clone(), named(given.type_id)));
+                Some(typed.collect())
+            }
+            (None, None) => None,
+        };
+        // `__x64_sys_read(struct pt_regs *regs)` is the wrapper itself, not the system call.
+        if let Some([(_, Ty::Pointer { target, .. })]) = typed.as_deref()
+            && let Ty::Composite(composite, _) = sources.open(target)?
+            && composite.name.as_deref() == Some("pt_regs")
+        {
+            is_syscall = false;
+        }
+        // A signature may end early.
+        let is_open = typed.is_none()
+            || signature.is_some()
+            || prototype.is_some_and(|prototype| prototype.is_variadic);
+        let typed = typed.unwrap_or_default();
+        let mut classes = Vec::with_capacity(typed.len());
+        for (_, ty) in &typed {
+            classes.push(class_of(ty, sources)?);
+        }
+        let returns_in_memory = match &returns {
+            Some(returns) => matches!(class_of(returns, sources)?, Class::Memory(_)),
+            None => false,
+        };
+        let mut next_slot = 0_u32;
+        let parameters = typed
+            .into_iter()
+            .zip(abi::pass(&classes, returns_in_memory))
+            .zip(&classes)
+            .map(|(((name, ty), passed), class)| {
+                let trampoline_slot = next_slot;
+                next_slot = trampoline_slot.saturating_add(class.words());
+                Parameter {
+                    name,
+                    ty,
+                    passed,
+                    trampoline_slot,
+                }
+            })
+            .collect();
+        let mut trampoline = Vec::new();
+        match prototype {
+            // It takes the registers, whatever the system call takes.
+            _ if is_wrapper => trampoline.push(false),
+            // The signature may leave some out.
+            Some(prototype) => {
+                for given in &prototype.parameters {
+                    let ty = sources.open(&named(given.type_id))?;
+                    let words = class_of(&ty, sources)?.words();
+                    let is_number = ty.as_int().is_some();
+                    trampoline.extend((0..words).map(|_| is_number));
+                }
+            }
+            None => trampoline.extend((0..next_slot).map(|_| false)),
+        }
+        Ok(Self {
+            parameters,
+            is_open,
+            returns,
+            is_syscall,
+            trampoline,
+        })
+    }
+}
+
+impl Class {
+    /// How many times 8 bytes it takes.
+    fn words(self) -> u32 {
+        match self {
+            Self::Integer(count) => count,
+            Self::Float => 1,
+            Self::Memory(bytes) => u32::try_from(bytes.div_ceil(8)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// How values of that type are passed to a function.
+fn class_of(ty: &Ty, sources: Sources<'_>) -> Result<Class, types::Error> {
+    Ok(match sources.open(ty)? {
+        Ty::Float(_) => Class::Float,
+        Ty::Int(int) if int.bytes > 8 => Class::Integer(2),
+        Ty::Composite(composite, _) if composite.bytes > 16 => Class::Memory(composite.bytes),
+        Ty::Composite(composite, origin) => {
+            let mut has_float = false;
+            for member in &composite.members {
+                let class = class_of(&Ty::Named(origin, member.type_id), sources)?;
+                has_float |= class == Class::Float;
+            }
+            if has_float {
+                Class::Float
+            } else {
+                Class::Integer(u32::try_from(composite.bytes.div_ceil(8)).unwrap_or(1))
+            }
+        }
+        _ => Class::Integer(1),
+    })
+}
+
+impl Checker<'_> {
+    /// `argN`.
+    pub(super) fn argument(&mut self, number: u32, span: Span) -> Result<Value, Reported> {
+        let written = format!("arg{number}");
+        match self.site {
+            Site::Tracepoint(_) => {
+                let reason = "a tracepoint has fields";
+                Err(self.not_available(&written, reason, span, "write `args->field`"))
+            }
+            Site::Usdt(usdt) => match usdt.operands.get(number as usize - 1) {
+                Some(operand) => self.operand(operand, &written, span),
+                None => {
+                    let note = self.arguments_there_are(usdt.operands.len());
+                    Err(self.not_available(&written, "the probe does not have it", span, note))
+                }
+            },
+            Site::Function(function) => {
+                self.is_at_entry(function, &written, span)?;
+                self.function_argument(function, number as usize - 1, &written, span)
+            }
+        }
+    }
+
+    fn function_argument(
+        &mut self,
+        function: &FunctionSite,
+        index: usize,
+        written: &str,
+        span: Span,
+    ) -> Result<Value, Reported> {
+        let passed = Passed::Register(index);
+        let parameters = &self.known.parameters;
+        let known = parameters.iter().find(|known| known.passed == passed);
+        if let Some(parameter) = known.cloned() {
+            return self.parameter(&parameter, function, span);
+        }
+        let (in_registers, is_open) = (self.known.in_registers(), self.known.is_open);
+        if index >= abi::FUNCTION_ARGUMENTS.len() {
+            let reason = "only six arguments are in registers";
+            let note = self.arguments_there_are(if is_open { 6 } else { in_registers });
+            return Err(self.not_available(written, reason, span, note));
+        }
+        if !is_open {
+            let note = self.arguments_there_are(in_registers);
+            let reason = "the function does not have it";
+            return Err(self.not_available(written, reason, span, note));
+        }
+        let slot = u32::try_from(index).unwrap_or(u32::MAX);
+        if self.context == Context::Trampoline
+            && !self.known.is_syscall
+            && index >= self.known.trampoline.len()
+        {
+            let note = self.arguments_there_are(self.known.trampoline.len());
+            let reason = "the function does not have it";
+            return Err(self.not_available(written, reason, span, note));
+        }
+        let node = self.argument_word(function, passed, slot, span);
+        let value = int_value(node, IntTy::UNKNOWN);
+        let space = self.known.is_syscall.then_some(Space::User);
+        Ok(Value { space, ..value })
+    }
+
+    fn arguments_there_are(&self, count: usize) -> String {
+        match count {
+            0 => "there are no arguments".to_owned(),
+            1 => "there is arg1".to_owned(),
+            last => format!("there are arg1 to arg{last}"),
+        }
+    }
+
+    pub(super) fn not_available(
+        &mut self,
+        name: &str,
+        reason: &str,
+        span: Span,
+        note: impl Into<String>,
+    ) -> Reported {
+        let problem = Problem::NotAvailable {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.report(problem, span, note)
+    }
+
+    fn is_at_entry(
+        &mut self,
+        function: &FunctionSite,
+        written: &str,
+        span: Span,
+    ) -> Result<(), Reported> {
+        if !function.at_return || self.is_in_entry {
+            return Ok(());
+        }
+        let reason = "the function has returned, and its arguments are gone";
+        let note = format!("write `$entry({written})` for its value at the function's entry");
+        Err(self.not_available(written, reason, span, note))
+    }
+
+    /// The 8 bytes in which an argument is.
+    fn argument_word(
+        &mut self,
+        function: &FunctionSite,
+        passed: Passed,
+        slot: u32,
+        span: Span,
+    ) -> Node {
+        let is_trampoline = self.context == Context::Trampoline;
+        let word = |offset| Node::context(offset, 8, span);
+        if self.known.is_syscall {
+            let registers = if is_trampoline {
+                self.trampoline_word(0, false, span)
+            } else {
+                word(abi::FUNCTION_ARGUMENTS[0])
+            };
+            let index = match passed {
+                Passed::Register(index) => index,
+                Passed::Stack(_) | Passed::FloatRegister => slot as usize,
+            };
+            let offset = abi::SYSCALL_ARGUMENTS.get(index).copied().unwrap_or(0);
+            let address = registers.add_constant(offset.into());
+            return Node::load(address, 8, Space::Kernel, span);
+        }
+        match passed {
+            _ if is_trampoline => {
+                let is_number = self.known.trampoline.get(slot as usize);
+                self.trampoline_word(slot, is_number == Some(&true), span)
+            }
+            Passed::Stack(bytes) => {
+                let address = word(abi::STACK_POINTER).add_constant(bytes.cast_signed());
+                Node::load(address, 8, function.space, span)
+            }
+            Passed::Register(index) => {
+                word(abi::FUNCTION_ARGUMENTS.get(index).copied().unwrap_or(0))
+            }
+            Passed::FloatRegister => Node::constant(0, span),
+        }
+    }
+
+    /// 8 bytes of a trampoline's context. What is not a number may be a pointer to the verifier, which
+    /// it lets take part in little, or even refuses to be loaded (before 6.0, `btf_ctx_access` in
+    /// kernel/bpf/btf.c refuses pointers to anything but structures); so it is read as memory is.
+    fn trampoline_word(&self, slot: u32, is_number: bool, span: Span) -> Node {
+        let offset = slot.saturating_mul(8);
+        if is_number {
+            return Node::context(offset, 8, span);
+        }
+        Node::load(Node::context_address(offset, span), 8, Space::Kernel, span)
+    }
+
+    /// The value of a parameter of which more than its number is known.
+    pub(in super::super) fn parameter(
+        &mut self,
+        parameter: &Parameter,
+        function: &FunctionSite,
+        span: Span,
+    ) -> Result<Value, Reported> {
+        let ty = self.open(&parameter.ty, span)?;
+        let word = self.argument_word(function, parameter.passed, parameter.trampoline_slot, span);
+        let mut value = self.word_as(word, ty, span)?;
+        value.space = Some(if self.known.is_syscall {
+            Space::User
+        } else {
+            function.space
+        });
+        Ok(value)
+    }
+
+    /// The value of that type that the lowest bytes of `word` hold.
+    fn word_as(&mut self, word: Node, ty: Ty, span: Span) -> Result<Value, Reported> {
+        if let Some(int) = ty.as_int() {
+            self.fits_word(int, span)?;
+            let node = word.extend(int.bytes, int.is_signed);
+            return Ok(Value {
+                node,
+                ty,
+                space: None,
+            });
+        }
+        match ty {
+            Ty::Pointer { .. } => Ok(Value {
+                node: word,
+                ty,
+                space: None,
+            }),
+            // A parameter that is declared as an array is a pointer.
+            Ty::Array { element, .. } => Ok(Value {
+                node: word,
+                ty: Ty::Pointer {
+                    target: element,
+                    is_user: false,
+                },
+                space: None,
+            }),
+            Ty::Float(name) => Err(self.report(Problem::Float(name), span, "")),
+            other => {
+                let problem = Problem::WrongType {
+                    found: format!("{} passed by value", self.sources.describe(&other)),
+                    expected: "a number or pointer",
+                };
+                Err(self.report(problem, span, ""))
+            }
+        }
+    }
+
+    /// `retval`.
+    pub(in super::super) fn retval(&mut self, span: Span) -> Result<Value, Reported> {
+        let function = match self.site {
+            Site::Function(function) if function.at_return && !self.is_in_entry => function,
+            Site::Function(_) if self.is_in_entry => {
+                let reason = "the function has not returned when $entry(…) is read";
+                return Err(self.not_available("retval", reason, span, ""));
+            }
+            _ => {
+                let reason = "this is not a return probe";
+                let note = "write a probe that begins with `r:`";
+                return Err(self.not_available("retval", reason, span, note));
+            }
+        };
+        let ty = match self.known.returns.clone() {
+            Some(returns) => self.open(&returns, span)?,
+            None => Ty::Int(IntTy::UNKNOWN),
+        };
+        if ty == Ty::Void {
+            let reason = "the function returns nothing";
+            return Err(self.not_available("retval", reason, span, ""));
+        }
+        let word = if self.context == Context::Trampoline {
+            let slot = u32::try_from(self.known.trampoline.len()).unwrap_or(u32::MAX);
+            self.trampoline_word(slot, ty.as_int().is_some(), span)
+        } else {
+            Node::context(abi::RETURN_VALUE, 8, span)
+        };
+        let mut value = self.word_as(word, ty, span)?;
+        value.space = Some(function.space);
+        Ok(value)
+    }
+
+    /// An argument of a statically defined probe.
+    pub(in super::super) fn operand(
+        &mut self,
+        operand: &Operand,
+        written: &str,
+        span: Span,
+    ) -> Result<Value, Reported> {
+        let word = |offset| Node::context(offset, 8, span);
+        let node = match &operand.place {
+            OperandPlace::Register(offset) if offset.is_multiple_of(8) => word(*offset),
+            // The second byte of a register, such as %ah.
+            OperandPlace::Register(offset) => Node::context(*offset, 1, span),
+            OperandPlace::Constant(value) => Node::constant(*value, span),
+            OperandPlace::Address { base, displacement } => word(*base).add_constant(*displacement),
+            OperandPlace::Memory {
+                base,
+                index,
+                scale,
+                displacement,
+            } => {
+                let mut address = word(*base);
+                if let Some(index) = index {
+                    let index = super::access::scale(word(*index), (*scale).into(), span);
+                    address = Node::arithmetic(Arithmetic::Add, address, index, span);
+                }
+                let address = address.add_constant(*displacement);
+                Node::load(address, operand.bytes, Space::User, span)
+            }
+            OperandPlace::Unsupported(reason) => {
+                return Err(self.not_available(written, reason, span, ""));
+            }
+        };
+        // All that is known of 8 bytes is that they may be an address.
+        let ty = if operand.bytes == 8 && !operand.is_signed {
+            IntTy::UNKNOWN
+        } else {
+            IntTy::new(operand.bytes, operand.is_signed)
+        };
+        self.fits_word(ty, span)?;
+        let node = node.extend(ty.bytes, ty.is_signed);
+        Ok(Value {
+            space: Some(Space::User),
+            ..int_value(node, ty)
+        })
+    }
+
+    /// The parameter of that number, counted from 0, which is called `name`.
+    pub(super) fn parameter_at(
+        &mut self,
+        at: usize,
+        name: &str,
+        span: Span,
+    ) -> Result<Value, Reported> {
+        let Some(parameter) = self.known.parameters.get(at).cloned() else {
+            return Err(self.report(Problem::UnknownName(name.to_owned()), span, ""));
+        };
+        match self.site {
+            Site::Function(function) => {
+                self.is_at_entry(function, name, span)?;
+                self.parameter(&parameter, function, span)
+            }
+            Site::Usdt(usdt) => match usdt.operands.get(at) {
+                Some(operand) => {
+                    let value = self.operand(operand, name, span)?;
+                    let ty = self.open(&parameter.ty, span)?;
+                    let space = value.space;
+                    let node = value.node;
+                    let value = self.word_as(node, ty, span)?;
+                    Ok(Value { space, ..value })
+                }
+                None => {
+                    let note = self.arguments_there_are(usdt.operands.len());
+                    Err(self.not_available(name, "the probe does not have it", span, note))
+                }
+            },
+            Site::Tracepoint(_) => {
+                let reason = "a tracepoint has fields";
+                Err(self.not_available(name, reason, span, "write `args->field`"))
+            }
+        }
+    }
+}
+
+impl Known {
+    /// How many parameters are in registers.
+    fn in_registers(&self) -> usize {
+        let in_register = |known: &&Parameter| matches!(known.passed, Passed::Register(_));
+        self.parameters.iter().filter(in_register).count()
+    }
+}

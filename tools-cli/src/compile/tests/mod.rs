@@ -1,0 +1,32 @@
+mod defaults;
+mod errors;
+mod machine;
+mod random;
+mod results;
+mod shape;
+mod verifier;
+mod world;
+
+use self::{machine::Machine, world::World};
+use super::{Compiled, Context, Options, Site, Sources, compile};
+use crate::spec::TraceSpec;
+
+/// Compiles a probe with the types of `world` for kernel and site.
+fn compile_at(
+    text: &str,
+    site: &Site,
+    world: &World,
+    context: Context,
+) -> Result<Compiled, String> {
+    let spec = TraceSpec::parse(text).map_err(|error| error.to_string())?;
+    let sources = Sources {
+        kernel: Some(world),
+        site: Some(world),
+    };
+    let options = Options {
+        context,
+        text_bytes: Options::DEFAULT_TEXT_BYTES,
+        pid_namespace: None,
+    };
+    compile(&spec, site, sources, &options).map_err(|error| error.to_string())
+}

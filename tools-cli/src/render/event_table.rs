@@ -1,0 +1,211 @@
+//! trace's lines.
+
+use std::{
+    fmt::{self, Write as _},
+    io::{self, Write},
+};
+
+use chrono::Local;
+use serde_json::{Map, Value as Json, json};
+
+use super::{CommandName, Escaped, Value, push_escaped};
+
+/// What the first column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeColumn {
+    /// Seconds since the start.
+    SinceStart,
+    /// Seconds since 1970.
+    Unix,
+    /// The time of day.
+    Local,
+}
+
+/// The layout of lines.
+#[derive(Clone, Copy, Debug)]
+pub struct EventTable {
+    /// Whether there is a time, and which.
+    pub time: Option<TimeColumn>,
+    /// Whether there is the CPU.
+    pub cpu: bool,
+    /// Whether frames of stacks have their addresses.
+    pub addresses: bool,
+    /// An object per event and line instead.
+    pub json: bool,
+    /// `CLOCK_MONOTONIC` at the start, in nanoseconds.
+    pub start_ns: u64,
+    /// What has to be added to `CLOCK_MONOTONIC` to get the time since 1970, in nanoseconds.
+    pub to_unix_ns: i64,
+}
+
+/// An event, ready to be written.
+pub struct EventLine<'a> {
+    /// When it happened, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// The CPU.
+    pub cpu: u32,
+    /// The process.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// Its name.
+    pub comm: CommandName,
+    /// The function or event, as [`function_column`] makes it.
+    pub function: &'a str,
+    /// The message.
+    pub message: &'a str,
+    /// The values in it, by name.
+    pub values: &'a mut dyn Iterator<Item = (&'a str, Value<'a>)>,
+    /// The frames of the kernel's part of the stack: address and symbol.
+    pub kernel_stack: &'a [(u64, String)],
+    /// Those of the program's part.
+    pub user_stack: &'a [(u64, String)],
+}
+
+impl EventTable {
+    /// Writes the names of the columns.
+    ///
+    /// # Errors
+    ///
+    /// When they can't be written.
+    pub fn write_header(&self, out: &mut dyn Write, has_messages: bool) -> io::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        match self.time {
+            Some(TimeColumn::Unix) => write!(out, "{:<17} ", "TIME")?,
+            Some(_) => write!(out, "{:<8} ", "TIME")?,
+            None => {}
+        }
+        if self.cpu {
+            write!(out, "{:<3} ", "CPU")?;
+        }
+        let last = if has_messages { "-" } else { "" };
+        writeln!(
+            out,
+            "{:<7} {:<7} {:<15} {:<16} {last}",
+            "PID", "TID", "COMM", "FUNC"
+        )
+    }
+
+    /// Appends an event's lines to `out`.
+    pub fn write(&self, out: &mut String, columns: &mut Columns, line: EventLine<'_>) {
+        if self.json {
+            return self.write_json(out, line);
+        }
+        // Writing into a string does not fail.
+        let _ = self.write_time(out, line.time_ns);
+        if self.cpu {
+            let _ = write!(out, "{:<3} ", line.cpu);
+        }
+        out.push_str(columns.task(line.pid, line.tid, line.comm));
+        out.push_str(line.function);
+        out.push(' ');
+        out.push_str(line.message);
+        out.push('\n');
+        for (address, symbol) in line.kernel_stack.iter().chain(line.user_stack) {
+            let _ = match self.addresses {
+                true => writeln!(out, "        {address:<16x} {symbol}"),
+                false => writeln!(out, "        {symbol}"),
+            };
+        }
+        if !line.kernel_stack.is_empty() || !line.user_stack.is_empty() {
+            out.push('\n');
+        }
+    }
+
+    fn write_time(&self, out: &mut String, time_ns: u64) -> fmt::Result {
+        match self.time {
+            Some(TimeColumn::SinceStart) => {
+                let since_start = seconds(time_ns.saturating_sub(self.start_ns));
+                write!(out, "{since_start:<8.6} ")
+            }
+            Some(TimeColumn::Unix) => write!(out, "{:<17.6} ", seconds(self.unix_ns(time_ns))),
+            Some(TimeColumn::Local) => {
+                write!(out, "{:<8} ", self.local(time_ns).format("%H:%M:%S"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn write_json(&self, out: &mut String, line: EventLine<'_>) {
+        let time = self.local(line.time_ns);
+        let mut object = Map::new();
+        let mut set = |key: &str, value: Json| drop(object.insert(key.to_owned(), value));
+        set(
+            "time",
+            time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true)
+                .into(),
+        );
+        set("pid", line.pid.into());
+        set("tid", line.tid.into());
+        set("comm", line.comm.text().into());
+        set("cpu", line.cpu.into());
+        set("probe", line.function.trim_end().into());
+        set("message", line.message.into());
+        let values = line
+            .values
+            .map(|(name, value)| (name.to_owned(), json_value(&value)));
+        set("values", Json::Object(values.collect()));
+        for (key, stack) in [("kernel", line.kernel_stack), ("user", line.user_stack)] {
+            if !stack.is_empty() {
+                let frames = stack
+                    .iter()
+                    .map(|(address, symbol)| json!({"address": address, "symbol": symbol}));
+                set(key, frames.collect());
+            }
+        }
+        let _ = writeln!(out, "{}", Json::Object(object));
+    }
+
+    fn unix_ns(&self, time_ns: u64) -> u64 {
+        time_ns.saturating_add_signed(self.to_unix_ns)
+    }
+
+    fn local(&self, time_ns: u64) -> chrono::DateTime<Local> {
+        let nanoseconds = i64::try_from(self.unix_ns(time_ns)).unwrap_or(i64::MAX);
+        chrono::DateTime::from_timestamp_nanos(nanoseconds).with_timezone(&Local)
+    }
+}
+
+/// The columns that are the same for one event after the other of a thread.
+#[derive(Debug, Default)]
+pub struct Columns {
+    of: Option<(u32, u32, CommandName)>,
+    text: String,
+}
+
+impl Columns {
+    fn task(&mut self, pid: u32, tid: u32, comm: CommandName) -> &str {
+        if self.of != Some((pid, tid, comm)) {
+            self.of = Some((pid, tid, comm));
+            self.text = format!("{pid:<7} {tid:<7} {comm:<15} ");
+        }
+        &self.text
+    }
+}
+
+/// The column of a function's or event's name.
+#[must_use]
+pub fn function_column(name: &str) -> String {
+    format!("{:<16}", Escaped(name))
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+fn json_value(value: &Value<'_>) -> Json {
+    match value {
+        Value::Integer(number) => (*number).into(),
+        Value::Text(text) => {
+            let mut shown = String::new();
+            match str::from_utf8(text) {
+                Ok(text) => shown.push_str(text),
+                Err(_) => push_escaped(&mut shown, text),
+            }
+            shown.into()
+        }
+        Value::Unreadable(_) => Json::Null,
+    }
+}

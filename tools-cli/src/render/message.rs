@@ -1,0 +1,230 @@
+//! trace's messages: printf's conversions of the values of an event.
+
+use std::fmt::Write as _;
+
+use crate::{
+    compile::{Layout, Piece, Slot, SlotKind},
+    snippet::escape,
+    spec::format::{Conversion, Flags, Form, Length},
+};
+
+/// Names for the addresses of an event.
+pub trait Names {
+    /// The symbol of the kernel at an address.
+    fn kernel(&self, address: u64) -> String;
+    /// The symbol of the event's program at an address.
+    fn user(&self, address: u64) -> String;
+}
+
+/// The value of a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A number, in 64 bits.
+    Integer(i64),
+    /// The bytes of a text.
+    Text(&'a [u8]),
+    /// Memory that was not there, at this address if it is known.
+    Unreadable(Option<u64>),
+}
+
+impl<'a> Value<'a> {
+    /// The value of the slot number `index` of an event whose values are `bytes`.
+    #[must_use]
+    pub fn of(layout: &Layout, index: usize, bytes: &'a [u8]) -> Self {
+        let Some(slot) = layout.slots.get(index) else {
+            return Self::Unreadable(None);
+        };
+        let word = |at: usize| {
+            let word = bytes.get(at..at + 8)?;
+            Some(u64::from_le_bytes(word.try_into().ok()?))
+        };
+        let at = slot.offset as usize;
+        let is_unreadable = word(0).is_some_and(|faults| faults >> index & 1 != 0);
+        match slot.kind {
+            SlotKind::Integer { .. } | SlotKind::Pointer => match word(at) {
+                Some(value) if !is_unreadable => Self::Integer(value.cast_signed()),
+                _ => Self::Unreadable(None),
+            },
+            SlotKind::Comm => Self::Text(until_nul(bytes.get(at..at + 16).unwrap_or_default())),
+            SlotKind::Text { capacity } => {
+                let text = bytes.get(at + 12..at + 12 + capacity as usize);
+                match (text, is_unreadable) {
+                    (Some(text), false) => Self::Text(until_nul(text)),
+                    _ => Self::Unreadable(word(at)),
+                }
+            }
+        }
+    }
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|&byte| byte == 0);
+    &bytes[..end.unwrap_or(bytes.len())]
+}
+
+/// Appends the message of an event to `out`.
+pub fn write_message(layout: &Layout, bytes: &[u8], names: &dyn Names, out: &mut String) {
+    for piece in &layout.pieces {
+        match piece {
+            Piece::Text(text) => push_escaped(out, text),
+            Piece::Value { slot, conversion } => {
+                let value = Value::of(layout, *slot, bytes);
+                let Some(slot) = layout.slots.get(*slot) else {
+                    continue;
+                };
+                write_value(&value, slot, conversion, names, out);
+            }
+        }
+    }
+}
+
+fn write_value(
+    value: &Value<'_>,
+    slot: &Slot,
+    conversion: &Conversion,
+    names: &dyn Names,
+    out: &mut String,
+) {
+    let number = match value {
+        Value::Integer(number) => *number,
+        Value::Text(text) => {
+            let most = conversion
+                .precision
+                .map_or(text.len(), |most| most as usize);
+            let mut shown = String::new();
+            push_escaped(&mut shown, &text[..text.len().min(most)]);
+            return pad(&shown, conversion, out);
+        }
+        Value::Unreadable(Some(0)) => return pad("(null)", conversion, out),
+        Value::Unreadable(Some(address)) => {
+            return pad(&format!("<unreadable: {address:#x}>"), conversion, out);
+        }
+        Value::Unreadable(None) => return pad("<unreadable>", conversion, out),
+    };
+    let bits = number.cast_unsigned();
+    let is_plain = conversion.width.is_none()
+        && conversion.precision.is_none()
+        && conversion.flags == Flags::default()
+        && !matches!(conversion.length, Length::Char | Length::Short);
+    if is_plain && conversion.form == Form::Signed {
+        let _ = write!(out, "{number}");
+        return;
+    }
+    match conversion.form {
+        Form::Signed => {
+            let number = match (conversion.length, &slot.kind) {
+                (Length::Char, _) => i64::from(number as i8),
+                (Length::Short, _) => i64::from(number as i16),
+                _ => number,
+            };
+            let sign = match (number < 0, conversion.flags.plus, conversion.flags.space) {
+                (true, ..) => "-",
+                (_, true, _) => "+",
+                (_, _, true) => " ",
+                _ => "",
+            };
+            digits(sign, &number.unsigned_abs().to_string(), conversion, out);
+        }
+        Form::Unsigned => digits(
+            "",
+            &narrow(bits, slot, conversion).to_string(),
+            conversion,
+            out,
+        ),
+        Form::Hex => hex(
+            &format!("{:x}", narrow(bits, slot, conversion)),
+            "0x",
+            conversion,
+            out,
+        ),
+        Form::UpperHex => {
+            hex(
+                &format!("{:X}", narrow(bits, slot, conversion)),
+                "0X",
+                conversion,
+                out,
+            );
+        }
+        Form::Octal => hex(
+            &format!("{:o}", narrow(bits, slot, conversion)),
+            "0",
+            conversion,
+            out,
+        ),
+        Form::Pointer => pad(&format!("{bits:#x}"), conversion, out),
+        Form::Character => {
+            let mut shown = String::new();
+            push_escaped(&mut shown, &[bits as u8]);
+            pad(&shown, conversion, out);
+        }
+        Form::Text => {
+            let mut constants = slot.constants.iter();
+            match constants.find(|(_, constant)| *constant == number) {
+                Some((name, _)) => pad(name, conversion, out),
+                None => pad(&number.to_string(), conversion, out),
+            }
+        }
+        Form::KernelSymbol => pad(&names.kernel(bits), conversion, out),
+        Form::UserSymbol => pad(&names.user(bits), conversion, out),
+    }
+}
+
+/// The value at the size of its type, or at the smaller one of the conversion.
+fn narrow(bits: u64, slot: &Slot, conversion: &Conversion) -> u64 {
+    let bytes = match (conversion.length, &slot.kind) {
+        (Length::Char, _) => 1,
+        (Length::Short, _) => 2,
+        (_, SlotKind::Integer { bytes, .. }) => (*bytes).max(4),
+        _ => 8,
+    };
+    match bytes {
+        8.. => bits,
+        bytes => bits & ((1 << (u32::from(bytes) * 8)) - 1),
+    }
+}
+
+fn hex(text: &str, prefix: &str, conversion: &Conversion, out: &mut String) {
+    let has_prefix = conversion.flags.alternate && text != "0";
+    digits(if has_prefix { prefix } else { "" }, text, conversion, out);
+}
+
+/// Writes digits behind their sign or prefix, with zeros between as the conversion asks for.
+fn digits(prefix: &str, text: &str, conversion: &Conversion, out: &mut String) {
+    let width = conversion.width.unwrap_or(0) as usize;
+    let fill = match conversion.precision {
+        Some(precision) => precision as usize,
+        None if conversion.flags.zero && !conversion.flags.left => {
+            width.saturating_sub(prefix.len())
+        }
+        None => 0,
+    };
+    pad(&format!("{prefix}{text:0>fill$}"), conversion, out);
+}
+
+fn pad(text: &str, conversion: &Conversion, out: &mut String) {
+    let width = conversion.width.unwrap_or(0) as usize;
+    let missing = width.saturating_sub(text.chars().count());
+    if !conversion.flags.left {
+        out.extend(std::iter::repeat_n(' ', missing));
+    }
+    out.push_str(text);
+    if conversion.flags.left {
+        out.extend(std::iter::repeat_n(' ', missing));
+    }
+}
+
+/// Appends bytes that a program chose, made safe for a terminal.
+pub fn push_escaped(out: &mut String, bytes: &[u8]) {
+    let is_plain = |byte: &u8| (0x20..0x7f).contains(byte);
+    match str::from_utf8(bytes) {
+        Ok(text) if bytes.iter().all(is_plain) => out.push_str(text),
+        _ => {
+            for chunk in bytes.utf8_chunks() {
+                let _ = write!(out, "{}", escape(chunk.valid()));
+                for byte in chunk.invalid() {
+                    let _ = write!(out, "\\x{byte:02x}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! trace: a line for each event, with what was asked of it.
+
+mod prepare;
+mod report;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use probes_common::Settings;
+
+use self::{
+    prepare::{Common, Prepared},
+    report::Report,
+};
+use super::{
+    Console, Status,
+    session::{self, Plan, Request, Session},
+    wait::Event,
+};
+use crate::{
+    attach::Bodies,
+    collect::{Events, Processes},
+    compile::PidNamespace,
+    kernel::pid_namespace,
+    load::MapSizes,
+    render::EventTable,
+    resolve::Resolved,
+    spec::TraceSpec,
+};
+
+/// How often events are looked for while there are few.
+const TICK: Duration = Duration::from_millis(4);
+
+/// Frames of each part of a stack.
+const DEPTH: u32 = 127;
+
+/// What trace is asked for, beside what every tool is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The probes, and what of them.
+    pub specs: Vec<TraceSpec>,
+    /// How events are written.
+    pub table: EventTable,
+    /// Bytes of the buffer for events.
+    pub buffer_bytes: u32,
+    /// The most bytes of a text that are read.
+    pub text_bytes: u32,
+    /// Whether events of ours are shown too.
+    pub with_own: bool,
+    /// After how many events to stop.
+    pub limit: Option<u64>,
+    /// Only messages that contain this.
+    pub text: Option<String>,
+    /// Whether the kernel's part of the stack is wanted.
+    pub kernel_stack: bool,
+    /// Whether the program's part is.
+    pub user_stack: bool,
+    /// Show what is compiled.
+    pub show_program: bool,
+    /// Compile, and do no more.
+    pub dry_run: bool,
+    /// Flags that were given and do nothing.
+    pub not_needed: Vec<&'static str>,
+}
+
+/// Traces until something ends it.
+///
+/// # Errors
+///
+/// When nothing could be attached, or the results can't be written.
+pub async fn run(
+    request: &Request,
+    options: &Options,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Status> {
+    if !options.not_needed.is_empty() {
+        let flags = options.not_needed.join(", ");
+        console.say(format_args!(
+            "note: {flags} not needed: types and symbols are read from the kernel and from programs"
+        ));
+    }
+    let resolved = session::resolve(request, console)?;
+    let common = Common {
+        text_bytes: options.text_bytes,
+        pid_namespace: pid_namespace()?,
+    };
+    let prepared = prepare::prepare(resolved.probes, &options.specs, common)?;
+    if options.show_program || options.dry_run {
+        show(&prepared, &options.specs, console);
+    }
+    if options.dry_run {
+        return Ok(Status::Done);
+    }
+    let Prepared {
+        probes,
+        bodies,
+        functions,
+    } = prepared;
+    let mut report = Report::new(options, &bodies, &functions, needs_processes(options)?);
+    let plan = Plan {
+        bodies: Bodies::Each(bodies),
+        functions,
+        settings: options.settings(),
+        sizes: MapSizes {
+            stack_bytes: DEPTH * 8,
+            events_bytes: options.buffer_bytes,
+            ..MapSizes::default()
+        },
+    };
+    let resolved = Resolved { probes, ..resolved };
+    let mut session = Session::start(request, resolved, plan, console).await?;
+    let mut events = Events::open(session.maps())?;
+    session.watch(std::os::fd::AsFd::as_fd(&events), Some(TICK))?;
+    report.begin(&session, console)?;
+    let started = Instant::now();
+    let ended = loop {
+        let event = session.next().await?;
+        if event == Event::ReaderGone {
+            break event;
+        }
+        report.write(&mut events, console)?;
+        if report.is_done() {
+            break Event::Elapsed;
+        }
+        if !matches!(event, Event::Records | Event::Interval) {
+            break event;
+        }
+    };
+    console.detail(format_args!(
+        "{} events in {:.1?}",
+        report.shown(),
+        started.elapsed()
+    ));
+    session.finish(ended, console)
+}
+
+impl Options {
+    fn settings(&self) -> Settings {
+        Settings {
+            kernel_stack: self.kernel_stack.into(),
+            user_stack: self.user_stack.into(),
+            stack_bytes: DEPTH * 8,
+            hidden_tgid: if self.with_own { 0 } else { std::process::id() },
+            wake_bytes: self.buffer_bytes / 4,
+            ..Settings::default()
+        }
+    }
+}
+
+fn pid_namespace() -> anyhow::Result<Option<PidNamespace>> {
+    let own = pid_namespace::PidNamespace::current()
+        .context("failed to read /proc/self/ns/pid; is /proc mounted?")?;
+    Ok(own.map(|own| PidNamespace {
+        device: own.device,
+        inode: own.inode,
+    }))
+}
+
+/// The program's part of a stack is located with the help of what processes map.
+fn needs_processes(options: &Options) -> anyhow::Result<Option<Processes>> {
+    let is_needed = options.user_stack || options.specs.iter().any(TraceSpec::names_user_symbols);
+    is_needed
+        .then(Processes::watch)
+        .transpose()
+        .context("failed to watch what processes map")
+}
+
+/// Shows the instructions of each function, with the expression that each is for.
+fn show(prepared: &Prepared, specs: &[TraceSpec], console: &mut Console<'_>) {
+    let mut shown = Vec::new();
+    for (probe, body) in prepared.probes.iter().zip(&prepared.bodies) {
+        let crate::load::Body::Trace(number) = *body else {
+            continue;
+        };
+        let (Some(functions), Some(spec)) = (prepared.functions.get(number), specs.get(probe.spec))
+        else {
+            continue;
+        };
+        if shown.contains(&number) {
+            continue;
+        }
+        shown.push(number);
+        let Some((_, compiled)) = functions.first() else {
+            continue;
+        };
+        console.say(format_args!("{}", spec.text));
+        if let Some(predicate) = &compiled.predicate {
+            console.say(format_args!(
+                "predicate:\n{}",
+                predicate.listing(&spec.text)
+            ));
+        }
+        console.say(format_args!(
+            "values:\n{}",
+            compiled.values.listing(&spec.text)
+        ));
+    }
+}

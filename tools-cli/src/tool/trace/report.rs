@@ -1,0 +1,305 @@
+//! What is written of events.
+
+use super::Options;
+use crate::{
+    collect::{Code, Event, Events, Location, Processes},
+    compile::{Layout, Piece},
+    load::{Body, Functions},
+    render::{Columns, CommandName, EventLine, Names, Value, function_column, write_message},
+    spec::format::Form,
+    symbolize::{self, Frame, Symbolizer},
+    tool::{Console, session::Session},
+};
+
+/// Bytes of events that are sorted and written at a time.
+const AT_A_TIME: usize = 4 << 20;
+
+/// Bytes of lines that are written at a time.
+const WRITE_BYTES: usize = 1 << 16;
+
+/// How many times that is done before signals are listened to again.
+const TIMES: usize = 16;
+
+/// Writes events as they come.
+pub(super) struct Report<'a> {
+    options: &'a Options,
+    /// How the values of each probe lie.
+    layouts: Vec<Layout>,
+    namer: Namer,
+    shown: u64,
+    /// The function's column of each probe.
+    functions: Vec<String>,
+    columns: Columns,
+    /// The message of one event.
+    line: String,
+    /// What is to be written.
+    lines: String,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(
+        options: &'a Options,
+        bodies: &[Body],
+        functions: &[Functions],
+        processes: Option<Processes>,
+    ) -> Self {
+        let layout = |body: &Body| match body {
+            Body::Trace(number) => {
+                let first = functions
+                    .get(*number)
+                    .and_then(|functions| functions.first());
+                first
+                    .map(|(_, compiled)| compiled.layout.clone())
+                    .unwrap_or_default()
+            }
+            _ => Layout::default(),
+        };
+        Self {
+            options,
+            layouts: bodies.iter().map(layout).collect(),
+            namer: Namer::new(processes),
+            shown: 0,
+            functions: Vec::new(),
+            columns: Columns::default(),
+            line: String::new(),
+            lines: String::new(),
+        }
+    }
+
+    /// Events written so far.
+    pub(super) const fn shown(&self) -> u64 {
+        self.shown
+    }
+
+    /// Whether there are as many as were asked for.
+    pub(super) fn is_done(&self) -> bool {
+        self.options.limit.is_some_and(|limit| self.shown >= limit)
+    }
+
+    /// Writes the header, once the probes are live.
+    pub(super) fn begin(
+        &mut self,
+        session: &Session,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        console.detail(format_args!(
+            "Tracing {} probes... Hit Ctrl-C to end.",
+            session.live_count()
+        ));
+        let names = session.probes().iter().map(|probe| probe_name(&probe.name));
+        self.functions = names.map(function_column).collect();
+        let has_messages = self.layouts.iter().any(|layout| !layout.pieces.is_empty());
+        self.options
+            .table
+            .write_header(console.results, has_messages)?;
+        Ok(console.results.flush()?)
+    }
+
+    /// Writes the events that have come since.
+    pub(super) fn write(
+        &mut self,
+        events: &mut Events,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        for _ in 0..TIMES {
+            let mut taken = 0;
+            for event in events.take(AT_A_TIME) {
+                taken += 1;
+                if self.is_done() {
+                    break;
+                }
+                self.add(&event);
+                if self.lines.len() >= WRITE_BYTES {
+                    self.flush(console)?;
+                }
+            }
+            self.flush(console)?;
+            if taken == 0 || self.is_done() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
+        console.results.write_all(self.lines.as_bytes())?;
+        self.lines.clear();
+        Ok(console.results.flush()?)
+    }
+
+    /// Adds an event's lines to those that are to be written.
+    fn add(&mut self, event: &Event<'_>) {
+        let index = event.probe as usize;
+        let (Some(function), Some(layout)) = (self.functions.get(index), self.layouts.get(index))
+        else {
+            return;
+        };
+        let starts = (layout.bytes as usize, self.options.user_start(layout));
+        let names = self.namer.look_at(event, layout, starts);
+        self.line.clear();
+        write_message(layout, event.rest, &names, &mut self.line);
+        if let Some(text) = &self.options.text
+            && !self.line.contains(text.as_str())
+        {
+            return;
+        }
+        let values = layout.slots.iter().enumerate();
+        let values = values.map(|(index, slot)| {
+            let value = Value::of(layout, index, event.rest);
+            (slot.name.as_str(), value)
+        });
+        let line = EventLine {
+            time_ns: event.time_ns,
+            cpu: event.cpu,
+            pid: event.pid,
+            tid: event.tid,
+            comm: CommandName(event.comm),
+            function,
+            message: &self.line,
+            values: &mut values.into_iter(),
+            kernel_stack: &names.kernel_stack,
+            user_stack: &names.user_stack,
+        };
+        let table = &self.options.table;
+        table.write(&mut self.lines, &mut self.columns, line);
+        self.shown += 1;
+    }
+}
+
+/// Of a tracepoint, the event.
+fn probe_name(name: &str) -> &str {
+    match name.split_once(':') {
+        Some((_, event)) if !event.starts_with(':') => event,
+        _ => name,
+    }
+}
+
+impl Options {
+    /// Where the program's part of the stack lies behind the values.
+    fn user_start(&self, layout: &Layout) -> usize {
+        let kernel_bytes = if self.kernel_stack {
+            super::DEPTH * 8
+        } else {
+            0
+        };
+        (layout.bytes + kernel_bytes) as usize
+    }
+}
+
+/// Finds names for addresses.
+struct Namer {
+    symbolizer: Symbolizer,
+    processes: Option<Processes>,
+    code: Code,
+}
+
+/// The names of the addresses of an event.
+#[derive(Default)]
+struct EventNames {
+    kernel: Vec<(u64, String)>,
+    user: Vec<(u64, String)>,
+    kernel_stack: Vec<(u64, String)>,
+    user_stack: Vec<(u64, String)>,
+}
+
+impl Namer {
+    fn new(processes: Option<Processes>) -> Self {
+        let options = symbolize::Options {
+            demangle: true,
+            inlined: false,
+        };
+        Self {
+            symbolizer: Symbolizer::new(options),
+            processes,
+            code: Code::default(),
+        }
+    }
+
+    /// Names what the message and the stacks of an event refer to.
+    fn look_at(
+        &mut self,
+        event: &Event<'_>,
+        layout: &Layout,
+        starts: (usize, usize),
+    ) -> EventNames {
+        let mut names = EventNames::default();
+        for piece in &layout.pieces {
+            let Piece::Value { slot, conversion } = piece else {
+                continue;
+            };
+            let Value::Integer(address) = Value::of(layout, *slot, event.rest) else {
+                continue;
+            };
+            let address = address.cast_unsigned();
+            match conversion.form {
+                Form::KernelSymbol => names.kernel.extend(self.kernel([address].into_iter())),
+                Form::UserSymbol => names.user.extend(self.user(event, [address].into_iter())),
+                _ => {}
+            }
+        }
+        names.kernel_stack = self.kernel(event.kernel_frames(starts.0));
+        names.user_stack = self.user(event, event.user_frames(starts.1));
+        names
+    }
+
+    fn kernel(&mut self, addresses: impl Iterator<Item = u64>) -> Vec<(u64, String)> {
+        let located = addresses.map(|address| (address, Location::Kernel(address)));
+        self.name(located.collect())
+    }
+
+    fn user(
+        &mut self,
+        event: &Event<'_>,
+        addresses: impl Iterator<Item = u64>,
+    ) -> Vec<(u64, String)> {
+        let Some(processes) = &mut self.processes else {
+            return Vec::new();
+        };
+        processes.update();
+        let code = &mut self.code;
+        let located = addresses.map(|address| {
+            let location = processes.locate(event.pid, address, event.time_ns, code);
+            (address, location)
+        });
+        let located = located.collect();
+        self.name(located)
+    }
+
+    fn name(&mut self, located: Vec<(u64, Location)>) -> Vec<(u64, String)> {
+        let frames = located
+            .iter()
+            .enumerate()
+            .map(|(depth, (_, location))| Frame {
+                location: *location,
+                is_return: depth > 0,
+            });
+        let frames: Vec<Frame> = frames.collect();
+        if frames.is_empty() {
+            return Vec::new();
+        }
+        self.symbolizer.find(frames.iter().copied(), &self.code);
+        let named = located
+            .iter()
+            .zip(&frames)
+            .flat_map(|((address, _), frame)| {
+                let symbols = self.symbolizer.names(frame).iter();
+                symbols.map(|symbol| (*address, symbol.to_string()))
+            });
+        named.collect()
+    }
+}
+
+impl Names for EventNames {
+    fn kernel(&self, address: u64) -> String {
+        find(&self.kernel, address)
+    }
+
+    fn user(&self, address: u64) -> String {
+        find(&self.user, address)
+    }
+}
+
+fn find(names: &[(u64, String)], address: u64) -> String {
+    let found = names.iter().find(|(named, _)| *named == address);
+    found.map_or_else(|| format!("{address:#x}"), |(_, name)| name.clone())
+}
