@@ -5,10 +5,12 @@
 //! that: the kernel describes a hundred thousand types, and an expression uses three of them.
 
 mod btf;
+mod dwarf;
 mod spelling;
 mod tracefs;
 
 pub use btf::Btf;
+pub use dwarf::Dwarf;
 pub use tracefs::{Element, Field, FieldKind, TracepointFormat};
 
 /// A type's number within its [`TypeSource`].

@@ -77,6 +77,12 @@ impl DebugSymbols {
         self.image.as_ref().map(Image::path)
     }
 
+    /// The bytes of what was found.
+    #[must_use]
+    pub fn image(&self) -> Option<&Image> {
+        self.image.as_ref()
+    }
+
     /// What the user should know, such as a debug file that belongs to another build.
     #[must_use]
     pub fn notes(&self) -> &[String] {
