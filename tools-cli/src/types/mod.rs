@@ -5,11 +5,13 @@
 //! that: the kernel describes a hundred thousand types, and an expression uses three of them.
 
 mod btf;
+mod dwarf;
 mod record;
 mod spelling;
 mod tracefs;
 
 pub use btf::Btf;
+pub use dwarf::Dwarf;
 pub use record::RecordTypes;
 pub use tracefs::{Element, Field, FieldKind, TracepointFormat};
 
