@@ -20,7 +20,7 @@ use super::{Error, Keyword, Prototype, Type, TypeId, TypeSource};
 use crate::{
     resolve::{
         VirtAddr,
-        elf::{DebugSection, DebugSymbols, Image},
+        elf::{DebugSection, DebugSymbols, FunctionKind, FunctionSymbol, Image},
     },
     spec::Pattern,
 };
@@ -159,24 +159,24 @@ impl TypeSource for Dwarf {
         self.search(&Wanted::named(keyword, name))
     }
 
-    /// By any name that the function's symbol has. `None` also when several functions of that name
-    /// differ: see [`Dwarf::prototype_at`].
+    /// By any name that the function's symbol has. A function in assembly, and one of which the
+    /// dynamic loader chooses an implementation (IFUNC), is known by declarations only, which name
+    /// no parameters. `None` also when several functions of that name differ: see
+    /// [`Dwarf::prototype_at`].
     fn prototype(&self, function: &str) -> Result<Option<Prototype>, Error> {
-        let pattern = Pattern::Literal(function.to_owned());
-        let functions = self
-            .program
-            .elf()
-            .and_then(|elf| elf.find_functions(&pattern, &self.debug))
-            .map_err(|error| Error::Damaged {
-                what: self.program.path().display().to_string(),
-                reason: error.to_string(),
-            })?
-            .functions;
         let mut found: Option<Prototype> = None;
-        for function in functions {
-            let Some(prototype) = self.prototype_at(function.address)? else {
-                continue;
+        for function in self.functions(function)? {
+            let described = match function.kind {
+                FunctionKind::Function => self.prototype_at(function.address)?,
+                FunctionKind::ColdPart => continue,
+                // At the address is what chooses.
+                FunctionKind::Ifunc { .. } => None,
             };
+            let described = match described {
+                None => self.declared(&function.symbol)?,
+                described => described,
+            };
+            let Some(prototype) = described else { continue };
             match &found {
                 Some(other) if !self.agree(other, &prototype)? => return Ok(None),
                 _ => found = Some(prototype),
@@ -204,6 +204,29 @@ impl TypeSource for Dwarf {
 }
 
 impl Dwarf {
+    fn functions(&self, name: &str) -> Result<Vec<FunctionSymbol>, Error> {
+        let pattern = Pattern::Literal(name.to_owned());
+        self.program
+            .elf()
+            .and_then(|elf| elf.find_functions(&pattern, &self.debug))
+            .map(|found| found.functions)
+            .map_err(|error| Error::Damaged {
+                what: self.program.path().display().to_string(),
+                reason: error.to_string(),
+            })
+    }
+
+    fn declared(&self, symbol: &str) -> Result<Option<Prototype>, Error> {
+        let reader = self.reader();
+        let find = || -> Result<_, Damage> {
+            match reader.search(&Wanted::symbol(symbol), None)? {
+                Some(place) if reader.has_prototype(place)? => reader.prototype(place).map(Some),
+                _ => Ok(None),
+            }
+        };
+        find().map_err(|error| self.damaged(error))
+    }
+
     /// Whether two prototypes have the same names and types of the same shape; each unit describes
     /// its types anew.
     fn agree(&self, one: &Prototype, other: &Prototype) -> Result<bool, Error> {

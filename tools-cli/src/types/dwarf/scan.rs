@@ -24,6 +24,8 @@ enum What {
     Constant,
     /// The function whose code begins at the address.
     Function(u64),
+    /// The function with this symbol, or its declaration.
+    Symbol,
 }
 
 impl<'name> Wanted<'name> {
@@ -65,6 +67,16 @@ impl<'name> Wanted<'name> {
         }
     }
 
+    /// A function, wherever its code is; `symbol` is its name for the linker.
+    pub fn symbol(symbol: &'name str) -> Self {
+        Self {
+            what: What::Symbol,
+            names: vec![symbol],
+            scopes: Vec::new(),
+            or_declaration: true,
+        }
+    }
+
     /// The name without scopes.
     pub fn last_name(&self) -> &'name str {
         self.names.first().copied().unwrap_or_default()
@@ -74,7 +86,7 @@ impl<'name> Wanted<'name> {
         match self.what {
             What::Type(keyword) => is_of(keyword, tag, is_c),
             What::Constant => tag == dw::DW_TAG_enumerator,
-            What::Function(_) => tag == dw::DW_TAG_subprogram,
+            What::Function(_) | What::Symbol => tag == dw::DW_TAG_subprogram,
         }
     }
 
@@ -115,6 +127,8 @@ fn is_of(keyword: Keyword, tag: gimli::DwTag, is_c: bool) -> bool {
 #[derive(Default)]
 struct Found<'a> {
     name: Option<Value<'a>>,
+    /// Its name for the linker, if that is another one.
+    linkage_name: Option<Value<'a>>,
     sibling: Option<gimli::UnitOffset>,
     is_declaration: bool,
     /// Where its code begins, or the ranges that it is in.
@@ -206,13 +220,17 @@ impl<'a> Reader<'a> {
             if let What::Function(address) = wanted.what {
                 return self.begins_at(&unit, found, address) && visit(place, found.is_declaration);
             }
-            let Some(name) = &found.name else {
+            let name = match wanted.what {
+                What::Symbol => found.linkage_name.or(found.name),
+                _ => found.name,
+            };
+            let Some(name) = name else {
                 return false;
             };
             let is_it = wanted
                 .names
                 .iter()
-                .any(|wanted| self.is_text(&unit, *name, wanted));
+                .any(|wanted| self.is_text(&unit, name, wanted));
             if !is_it {
                 return false;
             }
@@ -398,6 +416,9 @@ fn read<'a>(
         let value = entries.read_attribute(attribute)?;
         match attribute.name() {
             dw::DW_AT_name => found.name = Some(value.value()),
+            dw::DW_AT_linkage_name | dw::DW_AT_MIPS_linkage_name => {
+                found.linkage_name = Some(value.value());
+            }
             dw::DW_AT_low_pc => found.code = Some(value.value()),
             dw::DW_AT_ranges => found.ranges = Some(value.value()),
             dw::DW_AT_declaration => {

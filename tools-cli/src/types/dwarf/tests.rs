@@ -328,6 +328,32 @@ fn what_is_inlined_or_optimised_keeps_its_parameters() {
     assert_eq!(get(&dwarf, inner.returns), Type::Int(int("int", 4, true)));
 }
 
+#[test]
+fn functions_without_an_entry_are_known_by_their_declarations() {
+    let source = r#"
+        __asm__(".text\n.globl assembled\n.type assembled, @function\nassembled: ret\n.size assembled, 1\n");
+        __asm__(".globl unknown\n.type unknown, @function\nunknown: ret\n.size unknown, 1\n");
+        long assembled(const char *text, int n);
+        int unknown();
+        static int one(int n) { return n; }
+        static void *pick(void) { return one; }
+        int chosen(int n) __attribute__((ifunc("pick")));
+        int main(int argc, char **argv) { return assembled(argv[0], 1) + chosen(argc) + unknown(1); }"#;
+    let folder = Folder::new("dwarf-declared");
+    let image = folder.compile(source, "gcc -g -O0 -o program source.c");
+    let dwarf = open(image, DebugSymbols::none());
+    let assembled = prototype(&dwarf, "assembled");
+    assert_eq!(parameter_names(&assembled), ["", ""]);
+    let n = get(&dwarf, assembled.parameters[1].type_id);
+    assert_eq!(n, Type::Int(int("int", 4, true)));
+    let result = get(&dwarf, assembled.returns);
+    assert_eq!(result, Type::Int(int("long int", 8, true)));
+    assert_eq!(dwarf.prototype("unknown"), Ok(None));
+    // gcc does not describe it; its resolver, which is at its address, is another function.
+    assert_eq!(dwarf.prototype("chosen"), Ok(None));
+    assert_eq!(parameter_names(&prototype(&dwarf, "pick")), [""; 0]);
+}
+
 const CPP_PROGRAM: &str = r#"
 namespace ns {
 struct Base { long first; virtual ~Base() {} };
