@@ -1,7 +1,39 @@
 //! What the running kernel should be able to do, from what it was built with: a way of attaching
 //! that should work and does not fails its test.
 
-use std::{fs, sync::OnceLock};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+/// A setting of the kernel in `/proc/sys`, until this goes.
+#[derive(Debug)]
+pub struct Setting {
+    path: PathBuf,
+    before: String,
+}
+
+impl Setting {
+    /// Sets `name`, as `kernel/kptr_restrict`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such setting, or we are not root.
+    #[must_use]
+    pub fn set(name: &str, value: &str) -> Self {
+        let path = Path::new("/proc/sys").join(name);
+        let before = fs::read_to_string(&path).expect("the kernel has the setting");
+        fs::write(&path, value).expect("we are root");
+        Self { path, before }
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        let _ = fs::write(&self.path, &self.before);
+    }
+}
 
 /// The running kernel.
 #[derive(Debug)]

@@ -4,3 +4,4 @@
 pub mod fixtures;
 pub mod kernel;
 pub mod process;
+pub mod user;

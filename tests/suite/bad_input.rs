@@ -1,7 +1,7 @@
 //! What can't be done is told: what failed, where, what would be right; with status 2 for a bad
 //! command line and 1 for the rest; never with a panic.
 
-use std::{fs, os::unix::process::CommandExt as _};
+use std::fs;
 
 use tests::{
     fixtures,
@@ -119,27 +119,6 @@ fn filters_that_make_no_sense_are_told() {
 fn a_command_that_does_not_exist_is_told() {
     let probe = format!("{}:pk_work", fixtures::path("calls").display());
     run(&[&probe, "--", "/no/such/command"]).assert_failure(1, "failed to run /no/such/command");
-}
-
-#[test]
-fn missing_privileges_are_named() {
-    // A world-readable copy of the tool and of a program, for a user with no rights at all.
-    let folder = tempfile::tempdir().expect("a folder");
-    let copy = |from: &std::path::Path, name: &str| {
-        let to = folder.path().join(name);
-        fs::copy(from, &to).expect("copied");
-        to
-    };
-    let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
-    fs::set_permissions(folder.path(), open).expect("ours");
-    let tool = copy(&tests::process::probekit(), "probekit");
-    let calls = copy(&fixtures::path("calls"), "calls");
-    let mut command = std::process::Command::new(tool);
-    command
-        .arg("funccount")
-        .arg(format!("{}:pk_work", calls.display()));
-    command.uid(12_345).gid(12_345);
-    Finished::of(command).assert_failure(1, "CAP_BPF");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use tests::{
     fixtures,
-    kernel::Kernel,
+    kernel::{Kernel, Setting},
     process::{Finished, funccount},
 };
 
@@ -145,28 +145,9 @@ mod kernel_offset {
 mod hidden_addresses {
     use super::*;
 
-    /// Hides the kernel's addresses from everybody, until it goes.
-    struct Hidden(String);
-
-    const SETTING: &str = "/proc/sys/kernel/kptr_restrict";
-
-    impl Hidden {
-        fn new() -> Self {
-            let before = std::fs::read_to_string(SETTING).expect("/proc is there");
-            std::fs::write(SETTING, "2").expect("we are root");
-            Self(before)
-        }
-    }
-
-    impl Drop for Hidden {
-        fn drop(&mut self) {
-            let _ = std::fs::write(SETTING, &self.0);
-        }
-    }
-
     #[test]
     fn names_are_enough() {
-        let _hidden = Hidden::new();
+        let _hidden = Setting::set("kernel/kptr_restrict", "2");
         let calls = fixtures::path("calls");
         let calls = calls.to_str().expect("text");
         for probe in [FUNCTION, "sched_getaffinit*"] {

@@ -16,6 +16,7 @@ pub mod collect;
 pub mod compile;
 pub mod kernel;
 pub mod load;
+pub mod privilege;
 pub mod render;
 pub mod resolve;
 pub mod snippet;

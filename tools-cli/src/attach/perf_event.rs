@@ -13,9 +13,11 @@ use std::{
 use super::{Context, Failure, Link, Outcome, Site, Way, WayError, pace::Pace};
 use crate::{
     kernel::{
+        blacklist::Blacklist,
         bpf::{self, ProgramKind},
         perf::{self, Event, Source},
     },
+    privilege,
     resolve::{AttachPoint, KernelPoint, UserPoint},
     spec::Moment,
 };
@@ -86,7 +88,7 @@ fn attach_each<'a>(
         pace.step()?;
         match event(site.point).and_then(|event| source.open(&event)) {
             Ok(event) => outcome.links.push(link(event, *site)?),
-            Err(error) => outcome.failed.push(Failure::of_site(*site, &error)),
+            Err(error) => outcome.failed.push(failure(*site, &error)),
         }
         if outcome.links.is_empty() && outcome.failed.len() >= HOPELESS {
             let reason = outcome.failed[0].reason.clone();
@@ -94,6 +96,24 @@ fn attach_each<'a>(
         }
     }
     Ok(outcome)
+}
+
+/// Why a site's event can't be opened. The kernel says no more than EINVAL where it forbids kprobes
+/// (`check_kprobe_address_safe` in kernel/kprobes.c); another way may still be let in.
+fn failure<'a>(site: Site<'a>, error: &io::Error) -> Failure<'a> {
+    match site.point {
+        AttachPoint::Kernel(point)
+            if error.raw_os_error() == Some(libc::EINVAL)
+                && Blacklist::of_kernel()
+                    .forbids(&point.function, point.address.map(|address| address.0)) =>
+        {
+            Failure::of_way(site, "the kernel's blacklist forbids kprobes in it")
+        }
+        _ => match privilege::for_perf_events(error) {
+            hint if hint.is_empty() => Failure::of_site(site, error),
+            hint => Failure::of_way(site, format!("{error}{hint}")),
+        },
+    }
 }
 
 const fn program_kind(point: &AttachPoint) -> ProgramKind {

@@ -1,7 +1,9 @@
 //! The system calls that probes are made of, and nothing else: `bpf(2)`, `perf_event_open(2)`,
 //! `ioctl(2)`, limits. What they are used for is decided elsewhere.
 
+pub mod blacklist;
 pub mod bpf;
+pub mod capabilities;
 pub mod clock;
 pub mod limits;
 pub mod linger;

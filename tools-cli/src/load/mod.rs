@@ -24,6 +24,7 @@ use crate::{
         bpf::{self, LoadError, ProgramKind},
         release::Release,
     },
+    privilege,
 };
 
 /// The programs, as compiled by `cargo xtask bytecode`.
@@ -67,7 +68,10 @@ pub enum Error {
     #[error("failed to tell the kernel's version: {0}; is /proc mounted?")]
     Release(io::Error),
     /// A map could not be created.
-    #[error("failed to create the map {name}: {error}{}", privilege_hint(error))]
+    #[error(
+        "failed to create the map {name}: {error}{}",
+        privilege::for_bpf(error)
+    )]
     Map {
         /// The map.
         name: String,
@@ -86,7 +90,7 @@ pub enum Error {
     #[error("what is asked for can't be read this way")]
     NoFunction,
     /// The kernel refused a program.
-    #[error("failed to load the program {name}: {error}{}", privilege_hint(&error.error))]
+    #[error("failed to load the program {name}: {error}{}", refused(error))]
     Program {
         /// The function in the object.
         name: &'static str,
@@ -95,22 +99,12 @@ pub enum Error {
     },
 }
 
-/// What to do about an error that stands for missing privileges.
-fn privilege_hint(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) if is_root() => {
-            "; the kernel forbids it even to root: it may be locked down, or built without it"
-        }
-        Some(libc::EPERM | libc::EACCES) => {
-            "; run as root, or with CAP_BPF and CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN)"
-        }
-        _ => "",
+/// Nothing if the verifier has given its reasons: its errors have the same numbers.
+fn refused(error: &LoadError) -> String {
+    match error.log.is_empty() {
+        true => privilege::for_bpf(&error.error),
+        false => String::new(),
     }
-}
-
-fn is_root() -> bool {
-    // SAFETY: the call has no conditions.
-    unsafe { libc::geteuid() == 0 }
 }
 
 /// Since this release programs learn the registers that a task had in user space (commit

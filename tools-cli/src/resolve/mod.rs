@@ -24,6 +24,8 @@ pub use self::{
 };
 use crate::{
     attach::Skipped,
+    kernel::capabilities::Capability,
+    privilege,
     spec::{Pattern, ProbeSpec, Target},
     suggest::{did_you_mean, nearest},
 };
@@ -155,13 +157,10 @@ pub enum Error {
     },
 }
 
-fn tracefs_hint(error: &io::Error) -> &'static str {
+fn tracefs_hint(error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => {
-            "; run as root, or with CAP_SYS_ADMIN (a kernel locked down for confidentiality forbids it to all)"
-        }
-        Some(libc::ENODEV) => "; this kernel is built without tracing",
-        _ => "",
+        Some(libc::ENODEV) => "; this kernel is built without tracing".to_owned(),
+        _ => privilege::for_one(error, Capability::SysAdmin),
     }
 }
 

@@ -7,12 +7,13 @@ mod root;
 mod search;
 
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 pub(super) use self::process::MappedFile;
 use super::TargetFile;
+use crate::{kernel::capabilities::Capability, privilege};
 
 /// Why no file could be found.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +52,10 @@ pub enum Error {
         pid: u32,
     },
     /// The process can't be looked into.
-    #[error("failed to read /proc/{pid}/{file}: {error}")]
+    #[error(
+        "failed to read /proc/{pid}/{file}: {error}{}",
+        privilege::for_one(error, Capability::SysPtrace)
+    )]
     Process {
         /// The PID.
         pid: u32,
@@ -91,6 +95,12 @@ fn find_in_process(name: &str, pid: u32) -> Result<TargetFile, Error> {
     }
     // Not mapped, or not yet: as the process would find it.
     let root = PathBuf::from(format!("/proc/{pid}/root"));
+    // Nothing is found where nothing may be seen.
+    fs::read_link(&root).map_err(|error| Error::Process {
+        pid,
+        file: "root",
+        error,
+    })?;
     let path = search::find(name, &root)?;
     let inside = path.strip_prefix(&root).unwrap_or(&path);
     let shown = Path::new("/").join(inside);

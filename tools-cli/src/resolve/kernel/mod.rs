@@ -18,13 +18,14 @@ use super::{
 };
 use crate::{
     attach::Skipped,
+    kernel::blacklist::Blacklist,
     spec::{Function, Pattern},
 };
 
 /// Finds the kernel functions that `function` means.
 ///
 /// A literal name is taken as it is; a pattern is held against the functions that ftrace lists,
-/// less those that are dangerous to probe.
+/// less those that the kernel forbids kprobes in, or that are dangerous to probe.
 ///
 /// # Errors
 ///
@@ -36,16 +37,37 @@ pub(super) fn find(function: &Function) -> Result<Found, Error> {
         Some(_) => find_in(function, symbols(), None),
         None => {
             let tracefs = Tracefs::open();
-            let traceable = Traceable::read(tracefs.as_ref().ok());
-            find_in(function, symbols(), Some(&traceable))
+            let offer = Offer {
+                traceable: &Traceable::read(tracefs.as_ref().ok()),
+                blacklist: Blacklist::of_kernel(),
+            };
+            find_in(function, symbols(), Some(offer))
         }
+    }
+}
+
+/// What a pattern is held against.
+#[derive(Clone, Copy)]
+struct Offer<'a> {
+    traceable: &'a Traceable,
+    blacklist: &'a Blacklist,
+}
+
+impl Offer<'_> {
+    /// Why a pattern does not mean a function that can be traced; nothing if it does.
+    fn refuses(&self, symbol: &Symbol<'_>) -> Option<&'static str> {
+        let address = symbol.address.map(|address| address.0);
+        if self.blacklist.forbids(symbol.name, address) {
+            return Some("the kernel's blacklist forbids kprobes in it");
+        }
+        dangerous::reason(symbol.name)
     }
 }
 
 fn find_in<'a>(
     function: &Function,
     symbols: impl Iterator<Item = Symbol<'a>> + Clone,
-    traceable: Option<&Traceable>,
+    offer: Option<Offer<'_>>,
 ) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut chosen: BTreeMap<&str, Vec<Symbol<'a>>> = BTreeMap::new();
@@ -54,10 +76,10 @@ fn find_in<'a>(
         .clone()
         .filter(|symbol| is_meant(&function.name, symbol.name))
     {
-        if traceable.is_some_and(|traceable| !traceable.contains(&symbol)) {
+        if offer.is_some_and(|offer| !offer.traceable.contains(&symbol)) {
             continue;
         }
-        if let Some(reason) = traceable.and_then(|_| dangerous::reason(symbol.name)) {
+        if let Some(reason) = offer.and_then(|offer| offer.refuses(&symbol)) {
             found.left_out.push(Skipped {
                 name: symbol.name.to_owned(),
                 reason: reason.to_owned(),
@@ -132,6 +154,7 @@ ffffffff81000400 t vfs_twin
 ffffffff81000500 D vfs_data
 ffffffff81000600 T vfs_notrace
 ffffffff81000700 T rcu_read_lock_sched
+ffffffff81000800 T get_kprobe
 ffffffffc0000000 t vfs_module\t[ext4]
 ffffffffc0001000 t vfs_bpf\t[bpf]
 ";
@@ -141,6 +164,7 @@ ffffffff81000204 vfs_write.isra.0
 ffffffff81000300 vfs_twin
 ffffffff81000404 vfs_twin
 ffffffff81000704 rcu_read_lock_sched
+ffffffff81000804 get_kprobe
 ffffffffc0000004 vfs_module [ext4]
 ";
 
@@ -151,7 +175,12 @@ ffffffffc0000004 vfs_module [ext4]
             moment: Moment::Entry,
         };
         let traceable = listed.map(Traceable::from_addresses);
-        find_in(&function, kallsyms::parse(KALLSYMS), traceable.as_ref())
+        let blacklist = Blacklist::parse("0xffffffff81000800-0xffffffff81000810\tget_kprobe\n");
+        let offer = traceable.as_ref().map(|traceable| Offer {
+            traceable,
+            blacklist: &blacklist,
+        });
+        find_in(&function, kallsyms::parse(KALLSYMS), offer)
     }
 
     fn shape(found: &Found) -> Vec<(&str, usize)> {
@@ -186,6 +215,15 @@ ffffffffc0000004 vfs_module [ext4]
         assert_eq!(found.left_out.len(), 1);
         let found = find_listed("rcu_read_lock_sched", None).expect("asked for by name");
         assert_eq!(shape(&found), [("rcu_read_lock_sched", 1)]);
+    }
+
+    #[test]
+    fn what_the_kernel_forbids_is_left_out_of_patterns_only() {
+        let found = find_listed("get_kpr*", Some(LISTED)).expect("matched");
+        assert_eq!(shape(&found), []);
+        assert!(found.left_out[0].reason.contains("blacklist"), "{found:?}");
+        let found = find_listed("get_kprobe", None).expect("asked for by name");
+        assert_eq!(shape(&found), [("get_kprobe", 1)]);
     }
 
     #[test]

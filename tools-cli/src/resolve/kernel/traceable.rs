@@ -3,8 +3,6 @@
 use std::collections::HashSet;
 
 use super::{super::Tracefs, kallsyms::Symbol};
-use crate::kernel::mount::mount_privately;
-
 /// What a symbol must be in to be offered for a pattern.
 #[derive(Debug)]
 pub(super) enum Traceable {
@@ -12,8 +10,8 @@ pub(super) enum Traceable {
     Addresses(Vec<u64>),
     /// The functions that it can patch, by name (`available_filter_functions`).
     Names(HashSet<String>),
-    /// No list; everything but these address ranges, where kprobes refuse to go.
-    AllBut(Vec<(u64, u64)>),
+    /// No list; everything.
+    All,
 }
 
 /// How far behind a function's start its ftrace site may be: behind an `endbr64`, or a branch
@@ -30,7 +28,7 @@ impl Traceable {
         if let Some(text) = read("available_filter_functions") {
             return Self::from_names(&text);
         }
-        Self::AllBut(read_blacklist().unwrap_or_default())
+        Self::All
     }
 
     pub(super) fn from_addresses(text: &str) -> Self {
@@ -54,33 +52,13 @@ impl Traceable {
                     .is_some_and(|site| site - address.0 < SITE_WITHIN_BYTES)
             }
             (Self::Names(names), _) => names.contains(symbol.name),
-            (Self::AllBut(ranges), Some(address)) => !ranges
-                .iter()
-                .any(|(start, end)| (*start..*end).contains(&address.0)),
-            (Self::Addresses(_) | Self::AllBut(_), None) => true,
+            (Self::Addresses(_), None) | (Self::All, _) => true,
         }
     }
 }
 
 fn leading_address(line: &str) -> Option<u64> {
     u64::from_str_radix(line.split(' ').next()?, 16).ok()
-}
-
-/// The address ranges in debugfs's `kprobes/blacklist`, through a mount of our own.
-fn read_blacklist() -> Option<Vec<(u64, u64)>> {
-    use std::os::fd::AsRawFd as _;
-
-    let debugfs = mount_privately(c"debugfs").ok()?;
-    let path = format!("/proc/self/fd/{}/kprobes/blacklist", debugfs.as_raw_fd());
-    let text = std::fs::read_to_string(path).ok()?;
-    Some(text.lines().filter_map(parse_range).collect())
-}
-
-/// The range in a line such as `0xffffffff81000000-0xffffffff81000010`, a tab, and a name.
-fn parse_range(line: &str) -> Option<(u64, u64)> {
-    let (start, end) = line.split_ascii_whitespace().next()?.split_once('-')?;
-    let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
-    Some((number(start)?, number(end)?))
 }
 
 #[cfg(test)]
@@ -109,14 +87,5 @@ mod tests {
         let listed = Traceable::from_names("vfs_read\next4_read [ext4]\n");
         assert!(listed.contains(&symbol("ext4_read", 1)));
         assert!(!listed.contains(&symbol("vfs_write", 1)));
-    }
-
-    #[test]
-    fn blacklisted_ranges_are_left_out() {
-        assert_eq!(parse_range("0x10-0x20\tname"), Some((0x10, 0x20)));
-        assert_eq!(parse_range("rubbish"), None);
-        let listed = Traceable::AllBut(vec![(0x10, 0x20)]);
-        assert!(!listed.contains(&symbol("in", 0x1f)));
-        assert!(listed.contains(&symbol("behind", 0x20)));
     }
 }

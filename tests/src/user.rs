@@ -1,0 +1,174 @@
+//! Running the tools as a user who is not root, with a few capabilities or none.
+
+use std::{
+    fs, io,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    fixtures,
+    process::{Worker, probekit},
+};
+
+/// `CAP_SYS_ADMIN` (include/uapi/linux/capability.h).
+pub const CAP_SYS_ADMIN: u32 = 21;
+/// `CAP_PERFMON`.
+pub const CAP_PERFMON: u32 = 38;
+/// `CAP_BPF`.
+pub const CAP_BPF: u32 = 39;
+
+/// Nobody's number on any system.
+const USER: libc::uid_t = 12_345;
+
+/// A user with a copy of the tool and of a program, in a folder that everybody can read.
+#[derive(Debug)]
+pub struct User {
+    folder: TempDir,
+}
+
+impl User {
+    /// Makes the copies.
+    ///
+    /// # Panics
+    ///
+    /// When there is no room for them.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path(), open).expect("ours");
+        let user = Self { folder };
+        user.copy(&probekit(), "probekit");
+        user.copy(&fixtures::path("calls"), "calls");
+        user
+    }
+
+    fn copy(&self, from: &Path, name: &str) {
+        let to = self.folder.path().join(name);
+        fs::copy(from, &to).expect("copied");
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+
+    /// The program to be traced.
+    #[must_use]
+    pub fn calls(&self) -> PathBuf {
+        self.folder.path().join("calls")
+    }
+
+    /// funccount with `arguments`, to be run by the user with `capabilities`.
+    #[must_use]
+    pub fn funccount(&self, capabilities: &[u32], arguments: &[&str]) -> Command {
+        self.funccount_within(libc::RLIM_INFINITY, capabilities, arguments)
+    }
+
+    /// The same, with so many bytes of memory that may be locked.
+    #[must_use]
+    pub fn funccount_within(
+        &self,
+        locked_bytes: libc::rlim_t,
+        capabilities: &[u32],
+        arguments: &[&str],
+    ) -> Command {
+        let mut command = Command::new(self.folder.path().join("probekit"));
+        command.arg("funccount").args(arguments);
+        become_user(&mut command, locked_bytes, capabilities);
+        command
+    }
+
+    /// The program to be traced with `arguments`, to be run by the user without capabilities.
+    #[must_use]
+    pub fn worker(&self, arguments: &[&str]) -> Worker {
+        let mut command = Command::new(self.calls());
+        command.arg("--wait").args(arguments);
+        become_user(&mut command, 0, &[]);
+        Worker::start(command)
+    }
+}
+
+impl Default for User {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Has the child give up root and keep `capabilities` through `execve`.
+fn become_user(command: &mut Command, locked_bytes: libc::rlim_t, capabilities: &[u32]) {
+    let capabilities = capabilities.to_vec();
+    // SAFETY: the closure makes system calls only, which is allowed between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            limit_locked_memory(locked_bytes);
+            keep_only(&capabilities)
+        })
+    };
+}
+
+/// That a limit can't be raised is no error: containers may be forbidden to, and only old kernels
+/// count maps and programs.
+fn limit_locked_memory(bytes: libc::rlim_t) {
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: bytes,
+    };
+    // SAFETY: the pointer is to a local.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}
+
+/// `struct __user_cap_header_struct` and `struct __user_cap_data_struct`, of which there are two for
+/// the lower and the upper half (include/uapi/linux/capability.h).
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Half {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+fn keep_only(capabilities: &[u32]) -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3`.
+    const VERSION: u32 = 0x2008_0522;
+
+    let mut halves = [Half::default(); 2];
+    for &capability in capabilities {
+        let half = &mut halves[capability as usize / 32];
+        let bit = 1 << (capability % 32);
+        half.effective |= bit;
+        half.permitted |= bit;
+        half.inheritable |= bit;
+    }
+    let header = Header {
+        version: VERSION,
+        pid: 0,
+    };
+    // SAFETY: the pointers are to locals of the layout that the call takes; the rest are integers.
+    unsafe {
+        succeeded(libc::prctl(libc::PR_SET_KEEPCAPS, 1))?;
+        succeeded(libc::setgroups(0, std::ptr::null()))?;
+        succeeded(libc::setresgid(USER, USER, USER))?;
+        succeeded(libc::setresuid(USER, USER, USER))?;
+        let result = libc::syscall(libc::SYS_capset, &raw const header, halves.as_ptr());
+        succeeded(i32::try_from(result).unwrap_or(-1))?;
+        for &capability in capabilities {
+            let raise = libc::PR_CAP_AMBIENT_RAISE;
+            succeeded(libc::prctl(libc::PR_CAP_AMBIENT, raise, capability, 0, 0))?;
+        }
+    }
+    Ok(())
+}
+
+fn succeeded(result: libc::c_int) -> io::Result<()> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Users who are not root: what their capabilities suffice for works, the rest is refused by the
+//! names of those that are missing.
+
+use tests::{
+    kernel::{Kernel, Setting},
+    process::{Finished, Live},
+    user::{CAP_BPF, CAP_PERFMON, User},
+};
+
+const BOTH: &[u32] = &[CAP_BPF, CAP_PERFMON];
+const FUNCTION: &str = "sched_getaffinity";
+const PARANOID: &str = "kernel/perf_event_paranoid";
+
+fn probe(user: &User) -> String {
+    format!("{}:pk_work", user.calls().display())
+}
+
+/// Counts `probe` in a process of the user's while it works.
+fn count(user: &User, arguments: &[&str], probe: &str, what: &str) -> Finished {
+    let mut worker = user.worker(&[what, "7"]);
+    let pid = worker.pid().to_string();
+    let mut all = vec!["-v", "-p", &pid, probe];
+    all.extend(arguments);
+    let live = Live::start(user.funccount(BOTH, &all));
+    worker.work();
+    live.interrupt()
+}
+
+#[test]
+fn what_a_user_lacks_is_named() {
+    let user = User::new();
+    let probe = probe(&user);
+    for (capabilities, lacks) in [
+        (&[][..], "it lacks CAP_BPF and CAP_PERFMON: run it as root"),
+        (&[CAP_BPF], "it lacks CAP_PERFMON: run it as root"),
+        (&[CAP_PERFMON], "it lacks CAP_BPF: run it as root"),
+    ] {
+        for probe in [&*probe, FUNCTION] {
+            let finished = Finished::of(user.funccount(capabilities, &[probe]));
+            finished.assert_failure(1, lacks);
+        }
+    }
+}
+
+#[test]
+fn two_capabilities_are_enough_for_user_functions_since_there_are_multi_links() {
+    let user = User::new();
+    let probe = probe(&user);
+    if Kernel::current().should_attach("uprobe.multi") {
+        let finished = count(&user, &[], &probe, "work");
+        assert_eq!(finished.count("pk_work"), 7, "{finished:#?}");
+    } else {
+        Finished::of(user.funccount(BOTH, &[&probe])).assert_failure(1, "it lacks CAP_SYS_ADMIN");
+    }
+    // All kernels of the matrix have got it that perf events want root for uprobes.
+    let arguments = ["--attach-with", "uprobe.single", &probe];
+    Finished::of(user.funccount(BOTH, &arguments)).assert_failure(1, "it lacks CAP_SYS_ADMIN");
+}
+
+#[test]
+fn two_capabilities_are_enough_for_kernel_functions_however_paranoid_perf_is() {
+    let user = User::new();
+    for paranoid in ["2", "3"] {
+        let _paranoid = Setting::set(PARANOID, paranoid);
+        if Kernel::current().should_attach("kprobe.single") {
+            let finished = count(&user, &[], FUNCTION, "affinity");
+            assert_eq!(finished.count(FUNCTION), 7, "{finished:#?}");
+        } else {
+            let finished = Finished::of(user.funccount(BOTH, &[FUNCTION]));
+            finished.assert_failure(1, "failed to attach any of 1 places");
+        }
+    }
+}
+
+#[test]
+fn perf_being_paranoid_is_told_where_it_is_the_reason() {
+    let user = User::new();
+    let _paranoid = Setting::set(PARANOID, "3");
+    let finished =
+        Finished::of(user.funccount(BOTH, &["--attach-with", "kprobe.single", FUNCTION]));
+    if Kernel::current().should_attach("kprobe.single") {
+        finished.assert_failure(1, "perf_event_paranoid");
+    } else {
+        finished.assert_failure(1, "failed to attach any of 1 places");
+    }
+}
+
+#[test]
+fn what_needs_more_says_so() {
+    let user = User::new();
+    for (arguments, lacks) in [
+        (&["t:sched:sched_switch"][..], "it lacks CAP_SYS_ADMIN"),
+        (&[FUNCTION, "--", "true"], "it lacks CAP_SYS_ADMIN"),
+        (&["-p", "1", "c:malloc"], "it lacks CAP_SYS_PTRACE"),
+    ] {
+        Finished::of(user.funccount(BOTH, arguments)).assert_failure(1, lacks);
+    }
+}
+
+#[test]
+fn a_limit_of_locked_memory_is_told_where_it_is_the_reason() {
+    let user = User::new();
+    let arguments = ["-d", "0.01", FUNCTION];
+    let finished = Finished::of(user.funccount_within(0, BOTH, &arguments));
+    if Kernel::current().release < (5, 11) {
+        finished.assert_failure(1, "raise the limit of locked memory (ulimit -l)");
+    } else if Kernel::current().should_attach("kprobe.single") {
+        assert!(finished.status.success(), "{finished:#?}");
+    } else {
+        finished.assert_failure(1, "failed to attach any of 1 places");
+    }
+}

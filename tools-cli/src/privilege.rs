@@ -1,0 +1,77 @@
+//! The end of an error that stands for missing privileges: which ones, or what else it may be.
+
+use std::io;
+
+use crate::kernel::{
+    capabilities::{Capabilities, Capability},
+    release::Release,
+};
+
+/// Since this release, maps and programs do not count as locked memory (commit 97306be45fbe).
+const NO_LOCKED_MEMORY: Release = Release {
+    major: 5,
+    minor: 11,
+};
+
+/// For maps and programs.
+#[must_use]
+pub fn for_bpf(error: &io::Error) -> String {
+    if !is_refusal(error) {
+        return String::new();
+    }
+    let capabilities = Capabilities::current();
+    if let Some(missing) = capabilities.missing(&[Capability::Bpf, Capability::Perfmon]) {
+        return lacks(&missing);
+    }
+    let counts_locked_memory = Release::current().is_ok_and(|release| release < NO_LOCKED_MEMORY);
+    if counts_locked_memory && capabilities.missing(&[Capability::SysResource]).is_some() {
+        return "; raise the limit of locked memory (ulimit -l), which this kernel counts it \
+                against, or run it with CAP_SYS_RESOURCE"
+            .to_owned();
+    }
+    FORBIDDEN_TO_ALL.to_owned()
+}
+
+/// For perf events that are probes.
+#[must_use]
+pub fn for_perf_events(error: &io::Error) -> String {
+    if !is_refusal(error) {
+        return String::new();
+    }
+    let capabilities = Capabilities::current();
+    if let Some(missing) = capabilities.missing(&[Capability::Perfmon]) {
+        return lacks(&missing);
+    }
+    match capabilities.missing(&[Capability::SysAdmin]) {
+        // Uprobes: since 6.16, and stable releases of its time (commit ba677dbe77af). A limit above 2
+        // is Debian's, Ubuntu's and Android's.
+        Some(missing) => format!(
+            "; it lacks {missing}, which this kernel wants for probes by perf events (uprobes, or \
+             all of them where perf_event_paranoid is above 2)"
+        ),
+        None => FORBIDDEN_TO_ALL.to_owned(),
+    }
+}
+
+/// For what needs one capability.
+#[must_use]
+pub fn for_one(error: &io::Error, capability: Capability) -> String {
+    if !is_refusal(error) {
+        return String::new();
+    }
+    match Capabilities::current().missing(&[capability]) {
+        Some(missing) => lacks(&missing),
+        None => FORBIDDEN_TO_ALL.to_owned(),
+    }
+}
+
+const FORBIDDEN_TO_ALL: &str =
+    "; the kernel forbids it even to root: it may be locked down, or built without it";
+
+fn lacks(missing: &str) -> String {
+    format!("; it lacks {missing}: run it as root")
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+}
