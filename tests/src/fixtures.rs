@@ -75,6 +75,7 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
         "g++",
         &format!("-g {}", source("inlined.cpp")),
     )?;
+    compile("request", "gcc", &format!("-g {}", source("request.c")))?;
     compile("misread", "gcc", &source("misread.c"))?;
     mark_as_go(directory)?;
     build_with_hostile_name(directory, &source("escape.c"))?;

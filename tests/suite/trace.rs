@@ -310,3 +310,59 @@ fn mistakes_are_marked() {
         Finished::of(trace(&[probe])).assert_failure(status, text);
     }
 }
+
+/// Traces `pk_handle` of `request` with what follows its name.
+fn handle(kind: &str, rest: &str) -> Finished {
+    let program = fixture("request");
+    let probe = format!("{kind}{program}:pk_handle{rest}");
+    let finished = Finished::of(trace(&[&probe, "--", &program]));
+    assert!(finished.status.success(), "{finished:#?}");
+    finished
+}
+
+#[test]
+fn types_of_programs_come_from_their_debug_information() {
+    let shown = |rest: &str| messages(&handle("", rest));
+    assert_eq!(
+        shown(r#" "%d %s", req->id, req->name"#),
+        ["1 first", "2 second"]
+    );
+    assert_eq!(shown(r#" (req->next) "%s", req->next->name"#), ["second"]);
+    assert_eq!(
+        shown(r#" "%s %d", req->tag, req->tag[0]"#),
+        ["tag 116", "full-tag 102"]
+    );
+    assert_eq!(
+        shown(r#" (req->kind == WRITE_KIND) "%s", req->kind"#),
+        ["WRITE_KIND"]
+    );
+    assert_eq!(
+        shown(r#" "%u %u %d", req->low, req->high, req->shift"#),
+        ["5 17 -3", "0 0 0"]
+    );
+    assert_eq!(
+        shown(r#" "%d %x", req->inner.depth, req->bytes[1]"#),
+        ["-2 ff", "0 0"]
+    );
+    assert_eq!(shown(r#" "%d", times"#), ["200", "7"]);
+    assert_eq!(shown(r#" "%ld", sizeof(struct request)"#).len(), 2);
+}
+
+#[test]
+fn without_a_format_parameters_are_shown_by_name() {
+    let shown = messages(&handle("", ""));
+    assert!(
+        shown[0].starts_with("req=0x7ff") && shown[0].ends_with(", times=200"),
+        "{shown:?}"
+    );
+    assert_eq!(messages(&handle("r:", "")), ["retval=-1", "retval=-2"]);
+}
+
+#[test]
+fn a_field_that_a_program_does_not_have_is_marked() {
+    let program = fixture("request");
+    let probe = format!(r#"{program}:pk_handle "%d", req->idd"#);
+    let finished = Finished::of(trace(&[&probe]));
+    finished.assert_failure(1, "unknown field `idd` of struct request");
+    finished.assert_failure(1, "did you mean `id`?");
+}

@@ -11,6 +11,9 @@ pub(super) const TEXT_HEADER_BYTES: i16 = 12;
 /// The most values of a message: one for each bit of the word that tells which were unreadable.
 pub const MAX_SLOTS: usize = 64;
 
+/// The most bytes that the values of a message may take: instructions reach no further.
+pub const MAX_LAYOUT_BYTES: u32 = i16::MAX as u32;
+
 /// How the values of an event lie in memory, and how they are to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {

@@ -6,7 +6,7 @@ use super::{
     emit::Recipe,
     error::Problem,
     ir::Node,
-    layout::{FAULTS_BYTES, MAX_SLOTS, Piece, Slot, SlotKind},
+    layout::{FAULTS_BYTES, MAX_LAYOUT_BYTES, MAX_SLOTS, Piece, Slot, SlotKind},
     site::{Field, Location, Site, UsdtSite},
     ty::{IntKind, IntTy, Ty},
 };
@@ -351,6 +351,10 @@ impl Listing<'_, '_> {
             let conversion = conversion_for(&value.ty);
             (number(value, None), conversion)
         };
+        let bytes = self.reading.bytes.saturating_add(value.kind.bytes());
+        if bytes > MAX_LAYOUT_BYTES {
+            return Ok(());
+        }
         if !self.reading.slots.is_empty() {
             self.reading.add_text(", ");
         }

@@ -30,7 +30,7 @@ use self::{
 };
 pub use self::{
     error::Problem,
-    layout::{Layout, MAX_SLOTS, Piece, Slot, SlotKind},
+    layout::{Layout, MAX_LAYOUT_BYTES, MAX_SLOTS, Piece, Slot, SlotKind},
     output::{Compiled, CompiledFn, Entry},
     site::{
         Context, Field, FunctionSite, Location, Operand, OperandPlace, Site, Space, TracepointSite,

@@ -1,15 +1,18 @@
 //! Types of C, from whatever describes them: the kernel's BTF, a program's DWARF, a tracepoint's
 //! format.
 //!
-//! A [`TypeSource`] is one such description. It is asked for what is needed and reads no more than
+//! A [`TypeSource`] is one such description: [`Btf`] or [`Dwarf`]. (A tracepoint's fields have no
+//! names of types to look up, so [`TracepointFormat`] is a list of them.) It is asked for what is needed and reads no more than
 //! that: the kernel describes a hundred thousand types, and an expression uses three of them.
 
 mod btf;
+mod dwarf;
 mod record;
 mod spelling;
 mod tracefs;
 
 pub use btf::Btf;
+pub use dwarf::Dwarf;
 pub use record::RecordTypes;
 pub use tracefs::{Element, Field, FieldKind, TracepointFormat};
 

@@ -118,11 +118,11 @@ impl Checker<'_> {
             found: format!("a bit field of {count} bits that is not aligned"),
             expected: "one within 8 bytes",
         };
-        let end = first + u64::from(count);
+        let end = first.saturating_add(count.into());
         // The smallest aligned word that has all of it; a packed field may need odd bytes.
         let aligned = [1_u64, 2, 4, 8].into_iter().find_map(|bytes| {
             let start = first / 8 / bytes * bytes;
-            (end <= (start + bytes) * 8).then_some((start, bytes))
+            (end.div_ceil(8) <= start + bytes).then_some((start, bytes))
         });
         let start = first / 8;
         let (start, bytes) = aligned.unwrap_or((start, end.div_ceil(8) - start));
@@ -346,7 +346,7 @@ impl Checker<'_> {
         let Some((_, _, path)) = alias else {
             return Ok(None);
         };
-        let mut bit_offset = 0;
+        let mut bit_offset = 0_u64;
         let mut ty = Ty::Composite(composite.clone().into(), origin);
         let mut bits = None;
         for name in path.split('.') {
@@ -356,7 +356,7 @@ impl Checker<'_> {
             let Some(found) = self.find_plain(&composite, origin, name, member.span, 0)? else {
                 return Ok(None);
             };
-            bit_offset += found.bit_offset;
+            bit_offset = found.bit_offset.saturating_add(bit_offset);
             (ty, bits) = (found.ty, found.bits);
         }
         Ok(Some(Found {

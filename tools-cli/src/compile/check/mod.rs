@@ -11,6 +11,7 @@ pub(super) use self::arguments::Known;
 use super::{
     error::Problem,
     ir::{Node, Question, TextSource},
+    layout::MAX_SLOTS,
     site::{Context, Site, Space},
     ty::{IntKind, IntTy, Sources, Ty},
 };
@@ -276,6 +277,10 @@ impl Checker<'_> {
         let written = operand.span.of(self.text);
         let mut known = self.entry_values.iter();
         let known = known.position(|node| node.span.of(self.text) == written);
+        if known.is_none() && self.entry_values.len() >= MAX_SLOTS {
+            let problem = Problem::TooBig("at most 64 values are saved at entry");
+            return Err(self.report(problem, span, ""));
+        }
         let number = known.unwrap_or_else(|| {
             self.entry_values.push(Node {
                 span: operand.span,

@@ -150,7 +150,7 @@ impl Checker<'_> {
                 return Ok(Term::Place(Place { at, ty, bits: None }));
             }
             Location::Elsewhere => 0,
-            Location::Behind => field.offset_bytes + field.bytes,
+            Location::Behind => field.offset_bytes.saturating_add(field.bytes),
         };
         let mask = Node::constant(0xffff, span);
         let place = Node::context(field.offset_bytes, 4, span);

@@ -192,6 +192,9 @@ impl Emitter<'_> {
         self.code.span = recipe.span();
         self.fault = self.code.label();
         let done = self.code.label();
+        // All of it must be within reach of an instruction.
+        let end = slot.offset.saturating_add(slot.kind.bytes());
+        i16::try_from(end).map_err(|_| Error::Length)?;
         let at = i16::try_from(slot.offset).map_err(|_| Error::Length)?;
         match (recipe, &slot.kind) {
             (Recipe::Text { address, space }, SlotKind::Text { capacity }) => {

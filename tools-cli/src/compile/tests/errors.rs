@@ -4,7 +4,10 @@ use super::{
     Context, compile_at,
     world::{Ids, World, function, tracepoint, unknown_function, usdt},
 };
-use crate::compile::{OperandPlace, Site, Space};
+use crate::{
+    compile::{OperandPlace, Options, Site, Sources, Space, compile},
+    spec::TraceSpec,
+};
 
 fn site(ids: &Ids) -> Site {
     Site::Function(function(
@@ -289,4 +292,26 @@ fn what_is_too_big_for_a_program() {
         error.starts_with("too much for one program: a message has at most 64 values\n"),
         "{error}"
     );
+}
+
+#[test]
+fn texts_that_are_too_long_together() {
+    let (world, ids) = World::kernel();
+    let text = format!("f \"{}\"{}", "%s".repeat(9), ", t->text".repeat(9));
+    let spec = TraceSpec::parse(&text).expect("it parses");
+    let options = Options {
+        context: Context::PtRegs,
+        text_bytes: Options::MAX_TEXT_BYTES,
+        pid_namespace: None,
+    };
+    let sources = Sources {
+        kernel: Some(&world),
+        site: Some(&world),
+    };
+    let error = compile(&spec, &site(&ids), sources, &options)
+        .map(drop)
+        .expect_err("too long")
+        .to_string();
+    let expected = "too much for one program: it has too many instructions or values\n";
+    assert!(error.starts_with(expected), "{error}");
 }

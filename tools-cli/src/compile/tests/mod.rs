@@ -1,5 +1,6 @@
 mod defaults;
 mod errors;
+mod fuzz;
 mod machine;
 mod random;
 mod results;

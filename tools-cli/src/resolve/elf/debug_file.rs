@@ -85,6 +85,12 @@ impl DebugSymbols {
         Some(image.data())
     }
 
+    /// The bytes of what was found.
+    #[must_use]
+    pub fn image(&self) -> Option<&Image> {
+        self.image.as_ref()
+    }
+
     /// What the user should know, such as a debug file that belongs to another build.
     #[must_use]
     pub fn notes(&self) -> &[String] {

@@ -15,6 +15,7 @@
 
 mod bias;
 mod debug_file;
+mod debug_section;
 mod error;
 mod functions;
 mod got;
@@ -28,6 +29,7 @@ mod usdt;
 mod usdt_operand;
 
 pub use debug_file::{DebugSearch, DebugSymbols};
+pub use debug_section::DebugSection;
 pub use error::ElfError;
 pub use functions::{Found, FunctionKind, FunctionSymbol, Site};
 pub use got::{IrelativeSlot, implementations_in_use};
@@ -45,6 +47,6 @@ mod hostile_tests;
 #[cfg(test)]
 mod ifunc_tests;
 #[cfg(test)]
-mod test_programs;
+pub(crate) mod test_programs;
 #[cfg(test)]
 mod usdt_tests;

@@ -24,21 +24,21 @@ int main(int argc, char **argv) { printf("%d\n", visible(argc) + chosen(argc)); 
 "#;
 
 /// A folder that goes away with the test.
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(super) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("probekit-elf-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).expect("a folder for temporary files");
         Self(path)
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// Runs a command in the folder and gives what it prints.
-    pub(super) fn run(&self, command: &str) -> String {
+    pub(crate) fn run(&self, command: &str) -> String {
         let output = Command::new("sh")
             .arg("-ec")
             .arg(command)
@@ -50,14 +50,14 @@ impl Folder {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    pub(super) fn compile(&self, source: &str, command: &str) -> Image {
+    pub(crate) fn compile(&self, source: &str, command: &str) -> Image {
         fs::write(self.path("source.c"), source).expect("writable");
         self.run(command);
         Image::open(&self.path("program")).expect("compiled")
     }
 
     /// The debug symbols of a program, looked for with the folder as the root directory.
-    fn debug(&self, elf: &Elf<'_>, file: &str) -> DebugSymbols {
+    pub(crate) fn debug(&self, elf: &Elf<'_>, file: &str) -> DebugSymbols {
         let search = DebugSearch {
             root: &self.0,
             file: Path::new(file),

@@ -1,6 +1,10 @@
 //! From resolved probes to the functions that are generated for them.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, bail};
 
@@ -10,9 +14,11 @@ use crate::{
         Space, TracepointSite, UsdtSite,
     },
     load::{Body, Functions},
-    resolve::{AttachPoint, KernelPoint, Probe, Tracefs, TracepointPoint, UserPoint, elf},
+    resolve::{
+        AttachPoint, KernelPoint, Probe, TargetFile, Tracefs, TracepointPoint, UserPoint, elf,
+    },
     spec::{Moment, TraceSpec},
-    types::{self, Btf, FieldKind, Parameter, Prototype, RecordTypes, TypeSource},
+    types::{self, Btf, Dwarf, FieldKind, Parameter, Prototype, RecordTypes, TypeSource},
 };
 
 /// How the wrappers of system calls are called on this CPU; they take the registers of the call.
@@ -52,6 +58,7 @@ pub(super) fn prepare(
         common,
         kernel: Btf::of_kernel().ok().map(Arc::new),
         tracefs: None,
+        programs: HashMap::new(),
         prepared: Prepared::default(),
     };
     for probe in probes {
@@ -65,6 +72,7 @@ struct Preparer {
     common: Common,
     kernel: Option<Arc<Btf>>,
     tracefs: Option<Tracefs>,
+    programs: HashMap<PathBuf, Option<Arc<Dwarf>>>,
     prepared: Prepared,
 }
 
@@ -144,7 +152,7 @@ impl Preparer {
     fn offer(&mut self, point: &AttachPoint) -> anyhow::Result<Offer> {
         match point {
             AttachPoint::Kernel(point) => self.kernel_function(point),
-            AttachPoint::User(point) => Ok(user_place(point)),
+            AttachPoint::User(point) => Ok(self.user_place(point)),
             AttachPoint::Tracepoint(point) => self.tracepoint(point),
         }
     }
@@ -212,6 +220,44 @@ impl Preparer {
         (prototype, Some(types))
     }
 
+    fn user_place(&mut self, point: &UserPoint) -> Offer {
+        let mut types = None;
+        let site = if point.operands.is_empty() {
+            let program = self.program(&point.file);
+            // In the middle of a function its arguments may be gone.
+            let is_known = point.is_function_start || point.moment == Moment::Return;
+            let prototype = program
+                .as_deref()
+                .filter(|_| is_known)
+                .and_then(|program| prototype_at(program, point));
+            types = program.map(|program| program as Arc<dyn TypeSource>);
+            Site::Function(FunctionSite {
+                prototype,
+                at_return: point.moment == Moment::Return,
+                space: Space::User,
+                is_syscall_wrapper: false,
+            })
+        } else {
+            let operands = point.operands.iter().map(operand);
+            Site::Usdt(UsdtSite {
+                operands: operands.collect(),
+            })
+        };
+        Offer {
+            site,
+            types,
+            contexts: &[Context::PtRegs],
+        }
+    }
+
+    /// The DWARF of a program or library, if it has any that can be used.
+    fn program(&mut self, file: &TargetFile) -> Option<Arc<Dwarf>> {
+        let known = self.programs.entry(file.path.clone());
+        known
+            .or_insert_with(|| open_dwarf(file).map(Arc::new))
+            .clone()
+    }
+
     fn tracepoint(&mut self, point: &TracepointPoint) -> anyhow::Result<Offer> {
         let types = self.record(&point.category, &point.event)?;
         let is_syscall = point.category == "syscalls";
@@ -265,25 +311,27 @@ fn is_syscall_argument(field: &types::Field) -> bool {
     !field.name.starts_with("common_") && field.name != NUMBER
 }
 
-fn user_place(point: &UserPoint) -> Offer {
-    let site = if point.operands.is_empty() {
-        Site::Function(FunctionSite {
-            prototype: None,
-            at_return: point.moment == Moment::Return,
-            space: Space::User,
-            is_syscall_wrapper: false,
-        })
-    } else {
-        let operands = point.operands.iter().map(operand);
-        Site::Usdt(UsdtSite {
-            operands: operands.collect(),
-        })
-    };
-    Offer {
-        site,
-        types: None,
-        contexts: &[Context::PtRegs],
-    }
+fn open_dwarf(file: &TargetFile) -> Option<Dwarf> {
+    let image = elf::Image::open_as(&file.path, &file.shown).ok()?;
+    let in_process = file
+        .pid
+        .map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
+    let debug = elf::DebugSymbols::find(
+        &image.elf().ok()?,
+        elf::DebugSearch {
+            root: in_process.as_deref().unwrap_or(Path::new("/")),
+            file: &file.shown,
+            open: &elf::Image::open,
+        },
+    );
+    Dwarf::open(image, debug).ok().flatten()
+}
+
+fn prototype_at(program: &Dwarf, point: &UserPoint) -> Option<Prototype> {
+    // Not by the file that the types are from: a debug file has no code.
+    let image = elf::Image::open_as(&point.file.path, &point.file.shown).ok()?;
+    let address = image.elf().ok()?.address_at(point.offset)?;
+    program.prototype_at(address).ok().flatten()
 }
 
 /// An operand as the compiler takes it.
