@@ -128,13 +128,15 @@ fn nothing_is_left_behind_even_when_killed() {
     }
 }
 
+/// The way by which kernel functions are attached one by one here; none if by none.
+fn one_by_one() -> Option<&'static str> {
+    let mut ways = ["kprobe", "kprobe.single"].into_iter();
+    ways.find(|way| Kernel::current().should_attach(way))
+}
+
 #[test]
 fn attaching_many_places_one_by_one_is_announced_and_can_be_stopped() {
-    let kernel = Kernel::current();
-    let way = ["kprobe", "kprobe.single"]
-        .into_iter()
-        .find(|way| kernel.should_attach(way));
-    let Some(way) = way else {
+    let Some(way) = one_by_one() else {
         let finished = Finished::of(funccount(&["--attach-with", "kprobe", "d*"]));
         return finished.assert_failure(1, "failed to attach any of ");
     };
@@ -148,4 +150,19 @@ fn attaching_many_places_one_by_one_is_announced_and_can_be_stopped() {
     assert!(finished.stderr.contains(&announced), "{finished:#?}");
     // It is told to take several times as long.
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn attaching_stops_when_the_process_ends_meanwhile() {
+    let worker = worker();
+    let pid = worker.pid().to_string();
+    let Some(way) = one_by_one() else {
+        let finished = Finished::of(funccount(&["--attach-with", "kprobe", "-p", &pid, "d*"]));
+        return finished.assert_failure(1, "failed to attach any of ");
+    };
+    let command = funccount(&["--attach-with", way, "-p", &pid, "d*"]);
+    let live = Live::start_until(command, "note: attaching ");
+    drop(worker);
+    live.wait()
+        .assert_failure(1, "the processes to trace have ended meanwhile");
 }

@@ -58,13 +58,18 @@ fn json_is_one_object_per_row_and_nothing_else() {
 }
 
 #[test]
-fn names_with_control_characters_are_escaped() {
+fn control_characters_are_escaped_in_names_and_errors() {
     let finished = run(&[], "escape");
     assert!(
         finished.stdout.contains("pk_evil_\\u{1b}[2J "),
         "{finished:#?}"
     );
     assert!(!finished.stdout.contains('\x1b') && !finished.stderr.contains('\x1b'));
+    let mut command = funccount(&["c:malloc", "--"]);
+    command.arg("/no\x1b[2J");
+    let finished = Finished::of(command);
+    finished.assert_failure(1, "failed to run /no\\u{1b}[2J");
+    assert!(!finished.stderr.contains('\x1b'));
 }
 
 #[test]

@@ -76,3 +76,27 @@ fn a_provider_is_found_in_what_a_process_has_mapped() {
     worker.work();
     assert_eq!(live.interrupt().count("plain"), 33);
 }
+
+#[test]
+fn a_process_without_the_probe_is_told_and_costs_the_others_nothing() {
+    let mut command = Command::new(fixtures::path("calls"));
+    command.args(["--wait", "usdt", "33"]);
+    let mut worker = Worker::start(command);
+    let pid = worker.pid().to_string();
+    let mut other = Command::new("cat")
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("every system has it");
+    let without = other.id().to_string();
+    for pids in [[&pid, &without], [&without, &pid]] {
+        let arguments = ["-p", pids[0], "-p", pids[1], "u:fixture:plain"];
+        let live = Live::start(funccount(&arguments));
+        worker.work();
+        let finished = live.interrupt();
+        assert_eq!(finished.count("plain"), 33);
+        let note = format!("note: process {without} has no USDT probe of fixture that matches");
+        assert!(finished.stderr.contains(&note), "{finished:#?}");
+    }
+    other.kill().expect("ours");
+    other.wait().expect("ours");
+}

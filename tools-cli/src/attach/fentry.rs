@@ -2,7 +2,7 @@
 //! (Linux 5.5 with BTF; commit fec56f5890d9). Functions of modules since 5.11 (commit 290248a5b7d8).
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::Arc,
 };
@@ -28,11 +28,19 @@ pub(super) fn attach<'a>(
     context: &Context<'_>,
 ) -> Result<Outcome<'a>, WayError> {
     let mut types = Types::open()?;
+    let ambiguous = ambiguous(sites);
     let mut outcome = Outcome::default();
     let mut pace = Pace::start(context.observer, Way::Fentry, sites.len());
     for site in sites {
         pace.step()?;
-        match attach_one(&mut types, site, context) {
+        let attached = match ambiguous.contains(&site.point) {
+            true => Err(
+                "its name stands for several functions, which type information can't tell apart"
+                    .to_owned(),
+            ),
+            false => attach_one(&mut types, site, context),
+        };
+        match attached {
             Ok((program, link)) => {
                 outcome.programs.push(program);
                 outcome.links.push(link);
@@ -45,6 +53,20 @@ pub(super) fn attach<'a>(
         }
     }
     Ok(outcome)
+}
+
+/// The functions among `sites` that share their name with another. Types know functions by their
+/// names, so that two programs would go to one of them, and each call would count twice.
+fn ambiguous<'a>(sites: &[Site<'a>]) -> HashSet<&'a AttachPoint> {
+    let mut points: HashMap<_, HashSet<_>> = HashMap::new();
+    for site in sites {
+        if let AttachPoint::Kernel(point) = site.point {
+            let name = (&point.function, &point.module, point.moment);
+            points.entry(name).or_default().insert(site.point);
+        }
+    }
+    let shared = points.into_values().filter(|points| points.len() > 1);
+    shared.flatten().collect()
 }
 
 fn attach_one(
@@ -131,5 +153,37 @@ impl ModuleTypes {
         let descriptor = module_types::open(name)
             .map_err(|error| failed(&error, &privilege::for_one(&error, Capability::SysAdmin)))?;
         Ok(Self { types, descriptor })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::KernelAddr;
+
+    #[test]
+    fn functions_that_share_a_name_are_told_from_those_that_do_not() {
+        let point = |function: &str, module: Option<&str>, address| {
+            AttachPoint::Kernel(KernelPoint {
+                function: function.to_owned(),
+                module: module.map(str::to_owned),
+                address: Some(KernelAddr(address)),
+                offset: 0,
+                moment: Moment::Entry,
+            })
+        };
+        let points = [
+            point("twin", None, 0x10),
+            point("twin", None, 0x20),
+            point("twin", Some("loop"), 0x30),
+            point("only", None, 0x40),
+        ];
+        let sites: Vec<_> = (0..)
+            .zip(&points)
+            .map(|(index, point)| Site { point, index })
+            .collect();
+        let ambiguous = ambiguous(&sites);
+        let shared = points.each_ref().map(|point| ambiguous.contains(point));
+        assert_eq!(shared, [true, true, false, false]);
     }
 }

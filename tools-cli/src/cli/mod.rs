@@ -15,7 +15,10 @@ use std::{
 
 use clap::Parser;
 
-use crate::tool::{self, Console, Status};
+use crate::{
+    render::escape_lines,
+    tool::{self, Console, Status},
+};
 
 /// The exit status of a run that failed.
 const FAILED: u8 = 1;
@@ -58,7 +61,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Status::Command(status)) => ExitCode::from(status),
         Err(error) if tool::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            let error_text = escape_lines(&format!("error: {error:#}"));
+            let _ = writeln!(io::stderr(), "{error_text}");
             let is_bad_line = error.is::<BadCommandLine>();
             ExitCode::from(if is_bad_line {
                 BAD_COMMAND_LINE

@@ -15,6 +15,13 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// The same for a message of several lines, which stay lines.
+#[must_use]
+pub fn escape_lines(text: &str) -> String {
+    let lines = text.split('\n').map(|line| Escaped(line).to_string());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +34,6 @@ mod tests {
         assert_eq!(shown("größe\u{9b}"), "größe\\u{9b}");
         assert_eq!(shown("\u{202e}evil"), "\\u{202e}evil");
         assert_eq!(format!("{:<6}|", Escaped("\t")), "\\t    |");
+        assert_eq!(escape_lines("a\x1b\n  b\n"), "a\\u{1b}\n  b\n");
     }
 }

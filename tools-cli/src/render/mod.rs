@@ -9,7 +9,7 @@ mod number;
 mod stack_table;
 
 pub use count_table::{CountTable, Format, Row};
-pub use escape::Escaped;
+pub use escape::{Escaped, escape_lines};
 pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_column};
 pub use flame_graph::FlameGraph;
 pub use message::{Names, Value, push_escaped, write_message};

@@ -27,9 +27,10 @@ pub(super) fn find(
 ) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut points: BTreeMap<(String, String), Vec<AttachPoint>> = BTreeMap::new();
+    let mut found_sites = 0;
+    let mut known = Vec::new();
     for pid in scope.rounds() {
-        let before = points.len();
-        let mut known = Vec::new();
+        let before = found_sites;
         let BinaryFiles {
             files,
             provider: is_provider,
@@ -43,6 +44,7 @@ pub(super) fn find(
                     provider.is_none_or(|provider| provider.matches(&site.provider))
                 };
                 if wanted && probe.matches(&site.name) {
+                    found_sites += 1;
                     let point = point(&file, &site, operands);
                     points
                         .entry((site.provider, site.name))
@@ -53,13 +55,18 @@ pub(super) fn find(
                 }
             }
         }
-        if points.len() == before && points.is_empty() {
-            return Err(Error::NoUsdt {
-                place: binary.to_owned(),
-                pattern: probe.to_string(),
-                hint: hint(&probe.to_string(), &mut known),
-            });
+        if let Some(pid) = pid.filter(|_| found_sites == before) {
+            let note =
+                format!("process {pid} has no USDT probe of {binary} that matches `{probe}`");
+            found.notes.push(note);
         }
+    }
+    if points.is_empty() {
+        return Err(Error::NoUsdt {
+            place: binary.to_owned(),
+            pattern: probe.to_string(),
+            hint: hint(&probe.to_string(), &mut known),
+        });
     }
     found.notes.sort();
     found.notes.dedup();

@@ -12,6 +12,7 @@ mod wait;
 use std::io::{self, Write};
 
 pub use self::{filters::Filters, session::Request};
+use crate::render::escape_lines;
 
 /// Where a tool writes.
 pub struct Console<'a> {
@@ -24,9 +25,10 @@ pub struct Console<'a> {
 }
 
 impl Console<'_> {
-    /// Writes a line of what is not a result. That it can't be written is no reason to stop.
+    /// Writes a line of what is not a result, safe for a terminal. That it can't be written is no
+    /// reason to stop.
     pub fn say(&mut self, line: impl std::fmt::Display) {
-        let _ = writeln!(self.messages, "{line}");
+        let _ = writeln!(self.messages, "{}", escape_lines(&line.to_string()));
     }
 
     /// Writes a line for those who want details.

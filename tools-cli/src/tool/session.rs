@@ -19,7 +19,7 @@ use super::{
     Console, Filters, Status,
     command::{Held, Running},
     follow,
-    wait::{Event, StopSignals, Waiter},
+    wait::{Event, StopSignals, Targets, Waiter},
 };
 use crate::{
     attach::{self, Attached, Bodies, Observer, Skipped, Slow},
@@ -102,6 +102,8 @@ impl Session {
         let mut signals = StopSignals::catch().context("failed to catch signals")?;
         crate::kernel::limits::raise().context("failed to read this process's limits")?;
         let command = Held::start(&request.command)?;
+        let targets = Targets::watch(&watched(&request.filters, command.as_ref()))
+            .context("failed to watch the traced processes")?;
         let filters = with_command(&request.filters, command.as_ref());
         let bodies = plan.bodies.clone();
         let loader = load(plan, &filters, &resolved)?;
@@ -114,19 +116,13 @@ impl Session {
             resolved.probes,
             bodies.clone(),
             request.attach,
-            &mut signals,
+            (&mut signals, &targets),
             console,
         )
         .await?;
         let session = Self {
             bodies,
-            waiter: Waiter::start(
-                signals,
-                request.interval,
-                request.duration,
-                &watched(&request.filters, command.as_ref()),
-            )
-            .context("failed to watch the traced processes")?,
+            waiter: Waiter::start(signals, request.interval, request.duration, targets),
             command: command.map(Held::release).transpose()?,
             probes,
             loader,
@@ -420,7 +416,7 @@ async fn attach_unless_stopped(
     probes: Vec<Probe>,
     bodies: Bodies,
     options: attach::Options,
-    signals: &mut StopSignals,
+    (signals, targets): (&mut StopSignals, &Targets),
     console: &mut Console<'_>,
 ) -> anyhow::Result<(Loader, Vec<Probe>, Attached)> {
     let stopped = Arc::new(AtomicBool::new(false));
@@ -437,9 +433,16 @@ async fn attach_unless_stopped(
         tokio::select! {
             result = &mut work => return result?,
             Some(slow) = heard.recv() => console.say(format_args!("note: {slow}")),
-            () = signals.next() => break,
+            () = signals.next() => {
+                stopped.store(true, Ordering::Relaxed);
+                return work.await?;
+            }
+            result = targets.all_ended() => {
+                result?;
+                stopped.store(true, Ordering::Relaxed);
+                let done = work.await?;
+                return done.context("the processes to trace have ended meanwhile");
+            }
         }
     }
-    stopped.store(true, Ordering::Relaxed);
-    work.await?
 }

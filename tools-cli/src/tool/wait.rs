@@ -65,6 +65,54 @@ impl StopSignals {
     }
 }
 
+/// The processes whose end is ours: a descriptor for each, which stands for this process even if
+/// its number is given to another, and becomes readable at its end (Linux 5.3).
+#[derive(Debug)]
+pub struct Targets(Vec<AsyncFd<OwnedFd>>);
+
+impl Targets {
+    /// Watches these from now on.
+    ///
+    /// # Errors
+    ///
+    /// When one can't be watched, or has ended.
+    pub fn watch(pids: &[u32]) -> io::Result<Self> {
+        let mut watched = Vec::new();
+        for &pid in pids {
+            // SAFETY: the call takes integers.
+            let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+            if result < 0 {
+                let error = io::Error::last_os_error();
+                return match error.raw_os_error() {
+                    Some(libc::ESRCH) => Err(io::Error::other(format!("process {pid} has ended"))),
+                    _ => Err(error),
+                };
+            }
+            let fd = i32::try_from(result).map_err(io::Error::other)?;
+            // SAFETY: the kernel has just made this descriptor for us.
+            let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+            watched.push(register(fd, Interest::READABLE)?);
+        }
+        Ok(Self(watched))
+    }
+
+    /// Waits until all have ended; forever if there are none.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't tell.
+    pub async fn all_ended(&self) -> io::Result<()> {
+        if self.0.is_empty() {
+            return pending().await;
+        }
+        for target in &self.0 {
+            // Not cleared: a process that has ended stays so.
+            target.readable().await?.retain_ready();
+        }
+        Ok(())
+    }
+}
+
 /// Waits for one event after the other.
 #[derive(Debug)]
 pub struct Waiter {
@@ -72,7 +120,7 @@ pub struct Waiter {
     interval: Option<Duration>,
     next_interval: Option<Instant>,
     deadline: Option<Instant>,
-    targets: Vec<AsyncFd<OwnedFd>>,
+    targets: Targets,
     reader: Option<AsyncFd<OwnedFd>>,
     records: Option<AsyncFd<OwnedFd>>,
     tick: Option<Duration>,
@@ -80,27 +128,24 @@ pub struct Waiter {
 
 impl Waiter {
     /// Starts the clocks.
-    ///
-    /// # Errors
-    ///
-    /// When processes can't be watched; one that is gone already is no error.
+    #[must_use]
     pub fn start(
         signals: StopSignals,
         interval: Option<Duration>,
         duration: Option<Duration>,
-        pids: &[u32],
-    ) -> io::Result<Self> {
+        targets: Targets,
+    ) -> Self {
         let now = Instant::now();
-        Ok(Self {
+        Self {
             signals,
             interval,
             next_interval: interval.map(|interval| now + interval),
             deadline: duration.map(|duration| now + duration),
-            targets: watch_processes(pids)?,
+            targets,
             reader: watch_stdout(),
             records: None,
             tick: None,
-        })
+        }
     }
 
     /// Watches a ring buffer too, and tells of it every `tick` even if nothing is known to be there.
@@ -128,7 +173,7 @@ impl Waiter {
             () = self.signals.next() => Ok(Event::Signal),
             () = until(self.deadline) => Ok(Event::Elapsed),
             () = reader_gone(self.reader.as_ref()) => Ok(Event::ReaderGone),
-            result = all_ended(&self.targets) => result.map(|()| Event::TargetEnded),
+            result = self.targets.all_ended() => result.map(|()| Event::TargetEnded),
             result = has_records(self.records.as_ref()) => result.map(|()| Event::Records),
             () = until(self.tick.map(|tick| Instant::now() + tick)) => Ok(Event::Records),
             () = until(interval) => {
@@ -149,41 +194,9 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-/// A descriptor per process, which becomes readable at its end (Linux 5.3).
-fn watch_processes(pids: &[u32]) -> io::Result<Vec<AsyncFd<OwnedFd>>> {
-    let mut watched = Vec::new();
-    for &pid in pids {
-        // SAFETY: the call takes integers.
-        let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        if result < 0 {
-            let error = io::Error::last_os_error();
-            return match error.raw_os_error() {
-                Some(libc::ESRCH) => Err(io::Error::other(format!("process {pid} has ended"))),
-                _ => Err(error),
-            };
-        }
-        let fd = i32::try_from(result).map_err(io::Error::other)?;
-        // SAFETY: the kernel has just made this descriptor for us.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        watched.push(register(fd, Interest::READABLE)?);
-    }
-    Ok(watched)
-}
-
 fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` gives the same descriptor each time, and keeps it open.
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
-}
-
-async fn all_ended(targets: &[AsyncFd<OwnedFd>]) -> io::Result<()> {
-    if targets.is_empty() {
-        return pending().await;
-    }
-    for target in targets {
-        // Not cleared: a process that has ended stays so.
-        target.readable().await?.retain_ready();
-    }
-    Ok(())
 }
 
 /// The kernel tells of records once, when there were none before; whoever is told reads them all.

@@ -37,8 +37,9 @@ pub(super) fn find(function: &Function) -> Result<Found, Error> {
         Some(_) => find_in(function, symbols(), None),
         None => {
             let tracefs = Tracefs::open();
+            let shows_addresses = symbols().any(|symbol| symbol.address.is_some());
             let offer = Offer {
-                traceable: &Traceable::read(tracefs.as_ref().ok()),
+                traceable: &Traceable::read(tracefs.as_ref().ok(), shows_addresses),
                 blacklist: Blacklist::of_kernel(),
             };
             find_in(function, symbols(), Some(offer))

@@ -19,10 +19,10 @@ pub(super) enum Traceable {
 const SITE_WITHIN_BYTES: u64 = 16;
 
 impl Traceable {
-    /// The best list that the kernel offers.
-    pub(super) fn read(tracefs: Option<&Tracefs>) -> Self {
+    /// The best list that the kernel offers; one of addresses is of use only if symbols have some.
+    pub(super) fn read(tracefs: Option<&Tracefs>, by_address: bool) -> Self {
         let read = |file| tracefs.and_then(|tracefs| tracefs.read(file).ok());
-        if let Some(text) = read("available_filter_functions_addrs") {
+        if by_address && let Some(text) = read("available_filter_functions_addrs") {
             return Self::from_addresses(&text);
         }
         if let Some(text) = read("available_filter_functions") {
