@@ -73,6 +73,12 @@ impl Kernel {
             .any(|line| line.split_ascii_whitespace().nth(2) == Some(name))
     }
 
+    /// Whether the way of attaching should work on functions of modules.
+    #[must_use]
+    pub fn should_attach_to_modules(&self, way: &str) -> bool {
+        self.should_attach(way) && (way != "fentry" || self.release >= (5, 11))
+    }
+
     /// Whether the way of attaching should work.
     #[must_use]
     pub fn should_attach(&self, way: &str) -> bool {

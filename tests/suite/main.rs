@@ -7,6 +7,7 @@ mod ending;
 mod filters;
 mod forbidden;
 mod locked_down;
+mod modules;
 mod output;
 mod privileges;
 mod stacks;

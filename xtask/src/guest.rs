@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     command::{output, run},
-    kernels::Kernel,
+    kernels::{Files, Kernel, MODULE},
     packages,
     qemu::{self, Booted},
     suite::Build,
@@ -57,10 +57,12 @@ pub fn run_command(kernel: &str, command: &str) -> anyhow::Result<ExitCode> {
 /// When the machine can't be made, or does not go off by itself.
 pub fn run_in(kernel: Kernel, build: &Build, command: &str) -> anyhow::Result<Finished> {
     packages::install(&["qemu-system-x86", "busybox-static", "cpio"])?;
-    let image = kernel.image()?;
+    let Files { image, module } = kernel.files()?;
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");
-    pack(build, command, &folder.path().join("root"), &initramfs)?;
+    let root = folder.path().join("root");
+    pack_module(&module, &root)?;
+    pack(build, command, &root, &initramfs)?;
     let Booted { console, results } = qemu::boot(
         &image,
         kernel.parameters,
@@ -84,6 +86,21 @@ fn harm(console: &str) -> Vec<String> {
     let lines = console.lines();
     let harmful = lines.filter(|line| HARM.iter().any(|word| line.contains(word)));
     harmful.map(str::to_owned).collect()
+}
+
+/// The module as the kernel loads it; older kernels can't decompress one.
+fn pack_module(module: &Path, root: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(root.join("lib"))?;
+    let unpacked = root.join("lib").join(format!("{MODULE}.ko"));
+    if module.extension().is_some_and(|ending| ending == "xz") {
+        run(Command::new("/bin/busybox")
+            .args(["unxz", "-c"])
+            .arg(module)
+            .stdout(fs::File::create(unpacked)?))
+    } else {
+        fs::copy(module, unpacked)?;
+        Ok(())
+    }
 }
 
 fn pack(build: &Build, command: &str, root: &Path, initramfs: &Path) -> anyhow::Result<()> {
@@ -113,6 +130,7 @@ fn init_script(command: &str) -> String {
         "#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin PROBEKIT=/bin/probekit PROBEKIT_FIXTURES=/fixtures HOME=/tmp
+export PROBEKIT_MODULE=/lib/{MODULE}.ko
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev

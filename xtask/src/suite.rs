@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use crate::{
     command::{output, run as run_command},
     guest,
-    kernels::{KERNELS, Kernel, ORDINARY},
+    kernels::{HERE, KERNELS, Kernel},
     matrix::Matrix,
     packages, root, target,
 };
@@ -155,7 +155,7 @@ fn run_here(build: &Build, filter: Option<&str>, matrix: &mut Matrix) -> anyhow:
     let mut suite = Command::new(&build.suite);
     suite
         .arg("--test-threads=1")
-        .args(ORDINARY.split(' '))
+        .args(HERE.split(' '))
         .args(filter)
         .env("PROBEKIT", &build.probekit)
         .env("PROBEKIT_FIXTURES", &build.fixtures);

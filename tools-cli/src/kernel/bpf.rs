@@ -3,7 +3,7 @@
 use std::{
     ffi::CString,
     io, mem,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
 };
 
 use aya_obj::generated::{
@@ -74,6 +74,15 @@ pub fn freeze_map(map: BorrowedFd<'_>) -> io::Result<()> {
     bpf(bpf_cmd::BPF_MAP_FREEZE, &mut attr).map(drop)
 }
 
+/// A kernel function, as programs for its entry or exit are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TypedFunction {
+    /// The number of its type.
+    pub id: u32,
+    /// The type information of the module that it is in, open as long as this is used.
+    pub module_types: Option<RawFd>,
+}
+
 /// What a program is loaded as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProgramKind {
@@ -85,10 +94,10 @@ pub enum ProgramKind {
     UprobeMulti,
     /// For a tracepoint's perf event.
     Tracepoint,
-    /// For the entry of the kernel function with this BTF type number (5.5).
-    Fentry(u32),
+    /// For the entry of this kernel function (5.5).
+    Fentry(TypedFunction),
     /// For its exit.
-    Fexit(u32),
+    Fexit(TypedFunction),
 }
 
 impl ProgramKind {
@@ -112,10 +121,10 @@ impl ProgramKind {
         }
     }
 
-    const fn btf_id(self) -> u32 {
+    const fn function(self) -> Option<TypedFunction> {
         match self {
-            Self::Fentry(id) | Self::Fexit(id) => id,
-            _ => 0,
+            Self::Fentry(function) | Self::Fexit(function) => Some(function),
+            _ => None,
         }
     }
 }
@@ -183,7 +192,11 @@ fn try_load(
     let program = unsafe { &mut attr.__bindgen_anon_3 };
     program.prog_type = kind.program_type() as u32;
     program.expected_attach_type = kind.attach_type().map_or(0, |attach| attach as u32);
-    program.attach_btf_id = kind.btf_id();
+    if let Some(function) = kind.function() {
+        program.attach_btf_id = function.id;
+        let types = function.module_types.unwrap_or(0);
+        program.__bindgen_anon_1.attach_btf_obj_fd = types.cast_unsigned();
+    }
     program.insns = instructions.as_ptr() as u64;
     program.insn_cnt = u32::try_from(instructions.len()).unwrap_or(u32::MAX);
     program.license = c"GPL".as_ptr() as u64;
@@ -343,7 +356,7 @@ pub fn link_misses(link: BorrowedFd<'_>) -> io::Result<u64> {
     })
 }
 
-fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
+pub(super) fn object_info<T>(object: BorrowedFd<'_>, info: &mut T) -> io::Result<()> {
     let mut attr = zeroed_attr();
     attr.info.bpf_fd = raw(object);
     attr.info.info = std::ptr::from_mut(info) as u64;
@@ -358,12 +371,12 @@ fn link_attr(program: BorrowedFd<'_>, attach_type: bpf_attach_type) -> bpf_attr 
     attr
 }
 
-fn zeroed_attr() -> bpf_attr {
+pub(super) fn zeroed_attr() -> bpf_attr {
     // SAFETY: zero is a valid value of every member of this union of integers.
     unsafe { mem::zeroed() }
 }
 
-fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
+pub(super) fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
     // SAFETY: the attributes were filled for this command, and whatever they point to is borrowed
     // by the callers for the time of the call.
     let result = unsafe {

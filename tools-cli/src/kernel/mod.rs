@@ -8,6 +8,7 @@ pub mod clock;
 pub mod limits;
 pub mod linger;
 pub mod lockdown;
+pub mod module_types;
 pub mod mount;
 pub mod perf;
 pub mod pid_namespace;

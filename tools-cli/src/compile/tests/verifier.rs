@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     compile::{CompiledFn, OperandPlace, Site, Space},
-    kernel::bpf::{self, MapSpec, ProgramKind},
+    kernel::bpf::{self, MapSpec, ProgramKind, TypedFunction},
 };
 
 fn instruction(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> bpf_insn {
@@ -157,6 +157,10 @@ fn arguments_of_trampolines_load() {
     let id = btf
         .id_by_type_name_kind("vfs_read", BtfKind::Func)
         .expect("the kernel has it");
+    let typed = TypedFunction {
+        id,
+        module_types: None,
+    };
     // As `vfs_read` is declared, but for what its pointers point to.
     let mut read = function(
         &[
@@ -173,7 +177,7 @@ fn arguments_of_trampolines_load() {
     let site = Site::Function(read.clone());
     let compiled = compile_at(&entry, &site, &world, Context::Trampoline);
     let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
-    load_all(&compiled, ProgramKind::Fentry(id)).unwrap_or_else(|error| panic!("{error}"));
+    load_all(&compiled, ProgramKind::Fentry(typed)).unwrap_or_else(|error| panic!("{error}"));
     for expression in shape::TABLE.iter().filter(|text| {
         !text
             .split(|c: char| !c.is_alphanumeric())
@@ -182,14 +186,14 @@ fn arguments_of_trampolines_load() {
         let text = format!("f ({expression}) \"%d\", {expression}");
         let compiled = compile_at(&text, &site, &world, Context::Trampoline);
         let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
-        load_all(&compiled, ProgramKind::Fentry(id))
+        load_all(&compiled, ProgramKind::Fentry(typed))
             .unwrap_or_else(|error| panic!("{text}\n{error}"));
     }
     read.at_return = true;
     let text = "r::f (retval < 0 || $latency > 5) \"%d %d\", retval, $entry(t->i)";
     let compiled = compile_at(text, &Site::Function(read), &world, Context::Trampoline);
     let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
-    load_all(&compiled, ProgramKind::Fexit(id)).unwrap_or_else(|error| panic!("{error}"));
+    load_all(&compiled, ProgramKind::Fexit(typed)).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

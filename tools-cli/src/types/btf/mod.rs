@@ -111,6 +111,14 @@ impl Btf {
         Some((id, self.first_string.checked_add(string)?))
     }
 
+    /// The number of the function `name`; of a module, only its own are found.
+    #[must_use]
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.own(|kind| kind == Kind::Func)
+            .find(|(_, record)| self.is_name(record.name, name))
+            .map(|(id, _)| id)
+    }
+
     fn record(&self, id: u32) -> Result<Record<'_>, Error> {
         let missing = || self.blob.damaged(format!("there is no type {id}"));
         match (id.checked_sub(self.first_id), &self.base) {
