@@ -118,12 +118,13 @@ pub async fn run(
         if event == Event::ReaderGone {
             break event;
         }
+        if event != Event::Records {
+            report.finish(&mut events, console)?;
+            break event;
+        }
         report.write(&mut events, console)?;
         if report.is_done() {
             break Event::Elapsed;
-        }
-        if !matches!(event, Event::Records | Event::Interval) {
-            break event;
         }
     };
     console.detail(format_args!(

@@ -95,13 +95,33 @@ impl<'a> Report<'a> {
         Ok(console.results.flush()?)
     }
 
-    /// Writes the events that have come since.
+    /// Writes the events that have come since, but no more than so many that signals are still
+    /// heard.
     pub(super) fn write(
         &mut self,
         events: &mut Events,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        for _ in 0..TIMES {
+        self.write_times(TIMES, events, console)
+    }
+
+    /// Writes what there is at the end, and not what goes on to come.
+    pub(super) fn finish(
+        &mut self,
+        events: &mut Events,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        let whole_buffer = self.options.buffer_bytes as usize / AT_A_TIME + 1;
+        self.write_times(whole_buffer, events, console)
+    }
+
+    fn write_times(
+        &mut self,
+        times: usize,
+        events: &mut Events,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        for _ in 0..times {
             let mut taken = 0;
             for event in events.take(AT_A_TIME) {
                 taken += 1;
