@@ -191,3 +191,62 @@ fn pids_are_those_of_the_callers_namespace() {
     let finished = Finished::of(command);
     assert_eq!(finished.count(ROW), 9);
 }
+
+/// Runs `script` in a new PID namespace with its own `/proc`; in it, `$worker` is a process in
+/// another namespace below, that works once `$said` holds the tool's title.
+fn run_above_a_namespace(script: &str) -> Finished {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "said={said}
+         {{ until grep -qs Tracing $said; do :; done; echo go; }} | \
+         unshare --pid --fork {calls} --wait getppid 9 >&2 & unshare=$!
+         until worker=$(cat /proc/$unshare/task/$unshare/children) && [ $worker ]; do :; done
+         {script}
+         status=$?; kill -KILL $worker; exit $status",
+        said = folder.path().join("said").display(),
+        calls = fixtures::path("calls").display(),
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "sh", "-c", &script]);
+    Finished::of(command)
+}
+
+#[test]
+fn processes_in_a_namespace_below_the_callers_are_known_by_the_callers_numbers() {
+    let tool = tests::process::probekit();
+    let tool = tool.display();
+    for filter in ["-p $worker", "-p $worker --tid $worker"] {
+        let script = format!("{tool} funccount {filter} {EVENT} 2> $said");
+        let finished = run_above_a_namespace(&script);
+        assert_eq!(finished.count(ROW), 9, "{filter}: {finished:#?}");
+    }
+}
+
+#[test]
+fn what_a_namespace_can_not_tell_is_refused() {
+    let tool = tests::process::probekit();
+    let tool = tool.display();
+    for (arguments, message) in [
+        (
+            format!("funccount -p $$ -p $worker {EVENT}"),
+            "are in several PID namespaces",
+        ),
+        (
+            format!("stackcount -p $worker {EVENT}"),
+            "a PID namespace below this one",
+        ),
+    ] {
+        run_above_a_namespace(&format!("{tool} {arguments}")).assert_failure(1, message);
+    }
+}
+
+#[test]
+fn a_proc_of_another_namespace_is_told() {
+    let script = format!(
+        "{} funccount -p $$ {EVENT}",
+        tests::process::probekit().display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "sh", "-c", &script]);
+    Finished::of(command).assert_failure(1, "/proc shows another PID namespace");
+}

@@ -181,11 +181,12 @@ fn run_here(build: &Build, filter: Option<&str>, matrix: &mut Matrix) -> anyhow:
     Ok(())
 }
 
-/// PostgreSQL's server and a JDK, of whatever version.
+/// PostgreSQL's server and a JDK, of whatever version, and a small program that Go has built.
 fn install_targets() -> anyhow::Result<()> {
     if !Path::new("/usr/lib/postgresql").exists() {
         packages::install(&["postgresql"])?;
     }
+    packages::install(&["gron"])?;
     if Command::new("java").arg("-version").output().is_err() {
         packages::install(&["default-jdk-headless"])?;
     }

@@ -10,8 +10,12 @@ use std::{
 use probes_common::{COMM_BYTES, CommFilter, Settings};
 
 use crate::{
-    kernel::pid_namespace::PidNamespace,
+    kernel::{
+        capabilities::Capability,
+        pid_namespace::{self, PidNamespace},
+    },
     load::{MapName, Maps},
+    privilege,
 };
 
 /// Which events are wanted; all of them by default.
@@ -61,6 +65,29 @@ pub enum Error {
     /// The PID namespace can't be found out.
     #[error("failed to read /proc/self/ns/pid: {0}; is /proc mounted?")]
     Namespace(io::Error),
+    /// The PID namespace of a task can't be found out.
+    #[error(
+        "failed to find out the PID namespace of process {pid}: {error}{}",
+        privilege::for_one(error, Capability::SysPtrace)
+    )]
+    NamespaceOf {
+        /// The task.
+        pid: u32,
+        /// The error.
+        error: io::Error,
+    },
+    /// Programs can ask for numbers in one namespace only.
+    #[error(
+        "the processes asked for are in several PID namespaces, and from inside a PID namespace only \
+         those of one can be told apart; run it once for each, or outside"
+    )]
+    SeveralNamespaces,
+    /// `/proc` is of another namespace, so that its numbers are of other processes.
+    #[error(
+        "/proc shows another PID namespace than the one this runs in, so PIDs are ambiguous; mount \
+         it anew: mount -t proc proc /proc"
+    )]
+    ForeignProc,
     /// A map could not be filled.
     #[error("failed to pass the filter to the kernel: {0}")]
     Map(io::Error),
@@ -85,6 +112,10 @@ impl Filters {
     ///
     /// When a process or thread is not there.
     pub fn check(&self) -> Result<(), Error> {
+        let names_tasks = !self.pids.is_empty() || self.tid.is_some();
+        if names_tasks && !pid_namespace::is_proc_ours().map_err(Error::Namespace)? {
+            return Err(Error::ForeignProc);
+        }
         let exists = |number: &u32| Path::new("/proc").join(number.to_string()).exists();
         if let Some(&pid) = self.pids.iter().find(|pid| !exists(pid)) {
             return Err(Error::NoProcess { pid });
@@ -105,7 +136,8 @@ impl Filters {
         let comm = CommFilter::new(text.as_bytes()).ok_or_else(|| Error::Comm {
             text: text.to_owned(),
         })?;
-        let namespace = PidNamespace::current().map_err(Error::Namespace)?;
+        let namespace = self.namespace()?;
+        let tid = self.tid.map(|tid| number_in(namespace, tid)).transpose()?;
         Ok(Settings {
             pid_namespace_device: namespace.map_or(0, |namespace| namespace.device),
             pid_namespace_inode: namespace.map_or(0, |namespace| namespace.inode),
@@ -113,7 +145,7 @@ impl Filters {
             filter_pids: (!self.pids.is_empty()).into(),
             follow_forks: self.follow_forks.into(),
             filter_cgroup: self.cgroup.is_some().into(),
-            tid: self.tid.unwrap_or(0),
+            tid: tid.unwrap_or(0),
             filter_uid: self.uid.is_some().into(),
             uid: self.uid.unwrap_or(0),
             filter_cpu: self.cpu.is_some().into(),
@@ -122,13 +154,48 @@ impl Filters {
         })
     }
 
+    /// The namespace in which programs are to ask for the numbers of the current task; `None` for
+    /// the initial one, which needs no asking.
+    ///
+    /// The helper knows the numbers of a task in the namespace that the task is in, and in no other
+    /// (`bpf_get_ns_current_pid_tgid`, kernel/bpf/helpers.c). So where the tasks asked for are in a
+    /// namespace below the caller's, that one is asked.
+    fn namespace(&self) -> Result<Option<PidNamespace>, Error> {
+        let Some(own) = PidNamespace::current().map_err(Error::Namespace)? else {
+            return Ok(None);
+        };
+        let mut namespaces = self.pids.iter().chain(&self.tid).map(|&pid| {
+            PidNamespace::of_task(pid).map_err(|error| Error::NamespaceOf { pid, error })
+        });
+        let first = namespaces.next().transpose()?.unwrap_or(own);
+        for other in namespaces {
+            if other? != first {
+                return Err(Error::SeveralNamespaces);
+            }
+        }
+        Ok(Some(first))
+    }
+
+    /// Whether the tasks asked for are in a namespace below the caller's, so that programs can't
+    /// tell the caller's numbers for them.
+    ///
+    /// # Errors
+    ///
+    /// When their namespaces can't be found out.
+    pub fn are_below(&self) -> Result<bool, Error> {
+        let own = PidNamespace::current().map_err(Error::Namespace)?;
+        Ok(self.namespace()? != own)
+    }
+
     /// Fills the maps that the programs look things up in.
     ///
     /// # Errors
     ///
     /// When the cgroup is none, or the kernel takes no more.
     pub fn fill(&self, maps: &Maps) -> Result<(), Error> {
+        let namespace = self.namespace()?;
         for &pid in &self.pids {
+            let pid = number_in(namespace, pid)?;
             maps.update(MapName::Pids, pid, &[1]).map_err(Error::Map)?;
         }
         let Some(path) = &self.cgroup else {
@@ -143,5 +210,15 @@ impl Filters {
                 path: path.clone(),
                 error,
             })
+    }
+}
+
+/// The number that programs see for a task, which the caller knows as `task`.
+fn number_in(namespace: Option<PidNamespace>, task: u32) -> Result<u32, Error> {
+    match namespace {
+        None => Ok(task),
+        Some(_) => {
+            pid_namespace::own_number(task).map_err(|error| Error::NamespaceOf { pid: task, error })
+        }
     }
 }

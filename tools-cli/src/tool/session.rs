@@ -369,6 +369,13 @@ fn watched(filters: &Filters, command: Option<&Held>) -> Vec<u32> {
 }
 
 fn load(plan: Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {
+    let only_counts = matches!(plan.bodies, Bodies::All(Body::Count));
+    if !only_counts && filters.are_below()? {
+        anyhow::bail!(
+            "the processes asked for are in a PID namespace below this one, where their numbers \
+             here can't be told; run it in theirs, or outside of both"
+        );
+    }
     let mut settings = filters.settings(plan.settings)?;
     if filters.follow_forks {
         follow::set_offsets(&mut settings)?;
