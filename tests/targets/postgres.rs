@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use tests::process::{Live, funccount};
+use tests::process::{Live, funccount, trace};
 
 const QUERIES: u64 = 200;
 
@@ -133,4 +133,25 @@ fn all_its_probes_attach() {
     let finished = live.interrupt();
     assert!(finished.count("query__parse__start") > 0, "{finished:#?}");
     assert!(finished.count("lwlock__acquire") > 100, "{finished:#?}");
+}
+
+#[test]
+fn the_text_of_queries_is_traced() {
+    let server = Server::start();
+    // The memory of a text that was just received is there.
+    let probe = format!(r#"u:{}:query__start "%s", arg1"#, server.program());
+    let live = Live::start(trace(&["-v", &probe]));
+    server.query("select 42 as answer");
+    server.query("select 'größe'");
+    let finished = live.interrupt();
+    let queries: Vec<&str> = finished
+        .stdout
+        .lines()
+        .filter_map(|line| Some(line.split_once("query__start     ")?.1))
+        .collect();
+    assert_eq!(
+        queries,
+        ["select 42 as answer", "select 'größe'"],
+        "{finished:#?}"
+    );
 }

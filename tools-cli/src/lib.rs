@@ -3,8 +3,8 @@
 //! The way from a command line to a report, one module and one type for each stage:
 //!
 //! ```text
-//! argv → ProbeSpec → [Probe] → LoadedProgram → [Link] → Sample → report
-//! cli    spec        resolve   load            attach   collect  render
+//! argv → ProbeSpec → [Probe] → Compiled → program → [Link] → counts, stacks, events → report
+//! cli    spec        resolve   compile    load      attach   collect, symbolize       render
 //! ```
 //!
 //! [`tool`] holds the tools, each a walk along that way. Only [`kernel`] makes the system calls

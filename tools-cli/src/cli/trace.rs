@@ -28,7 +28,7 @@ Examples:
 ///
 /// A PROBE is a function, tracepoint or USDT probe, then optionally what it takes in brackets right
 /// behind it (struct sock *sk), a condition in brackets (arg3 > 20000), and a format with values
-/// (\"read %d bytes\", arg3) as printf takes them.
+/// ("read %d bytes", arg3) as printf takes them.
 #[derive(Parser)]
 #[command(name = "trace", version, after_help = EXAMPLES)]
 pub(super) struct Args {

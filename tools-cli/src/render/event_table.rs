@@ -54,8 +54,8 @@ pub struct EventLine<'a> {
     pub function: &'a str,
     /// The message.
     pub message: &'a str,
-    /// The values in it, by name.
-    pub values: &'a mut dyn Iterator<Item = (&'a str, Value<'a>)>,
+    /// The values in it, by name; only objects have them.
+    pub values: Vec<(&'a str, Value<'a>)>,
     /// The frames of the kernel's part of the stack: address and symbol.
     pub kernel_stack: &'a [(u64, String)],
     /// Those of the program's part.
@@ -145,6 +145,7 @@ impl EventTable {
         set("message", line.message.into());
         let values = line
             .values
+            .into_iter()
             .map(|(name, value)| (name.to_owned(), json_value(&value)));
         set("values", Json::Object(values.collect()));
         for (key, stack) in [("kernel", line.kernel_stack), ("user", line.user_stack)] {
@@ -207,5 +208,104 @@ fn json_value(value: &Value<'_>) -> Json {
             shown.into()
         }
         Value::Unreadable(_) => Json::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: EventTable = EventTable {
+        time: None,
+        cpu: false,
+        addresses: false,
+        json: false,
+        start_ns: 1_000_000_000,
+        to_unix_ns: 1_700_000_000_000_000_000,
+    };
+
+    fn written(table: EventTable, stack: &[(u64, String)]) -> String {
+        let mut out = String::new();
+        let function = function_column("vfs_read");
+        let values = vec![
+            ("n", Value::Integer(-1)),
+            ("text", Value::Text(b"a\xff")),
+            ("gone", Value::Unreadable(None)),
+        ];
+        let line = EventLine {
+            time_ns: 1_250_000_000,
+            cpu: 3,
+            pid: 185,
+            tid: 186,
+            comm: CommandName(*b"evil\x1b\0\0\0\0\0\0\0\0\0\0\0"),
+            function: &function,
+            message: "n = 1",
+            values,
+            kernel_stack: stack,
+            user_stack: &[],
+        };
+        table.write(&mut out, &mut Columns::default(), line);
+        out
+    }
+
+    fn header(table: EventTable, has_messages: bool) -> String {
+        let mut out = Vec::new();
+        table
+            .write_header(&mut out, has_messages)
+            .expect("a vector takes all");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn columns_are_those_of_bcc() {
+        assert_eq!(
+            header(TABLE, true),
+            "PID     TID     COMM            FUNC             -\n"
+        );
+        assert_eq!(
+            written(TABLE, &[]),
+            "185     186     evil\\u{1b}      vfs_read         n = 1\n"
+        );
+        let table = EventTable {
+            time: Some(TimeColumn::SinceStart),
+            cpu: true,
+            ..TABLE
+        };
+        assert!(header(table, false).starts_with("TIME     CPU PID "));
+        assert!(written(table, &[]).starts_with("0.250000 3   185     186 "));
+        let table = EventTable {
+            time: Some(TimeColumn::Unix),
+            ..TABLE
+        };
+        assert!(written(table, &[]).starts_with("1700000001.250000 185 "));
+    }
+
+    #[test]
+    fn stacks_are_below_their_event() {
+        let stack = [(0xff, "vfs_read+0x0".to_owned())];
+        assert!(written(TABLE, &stack).ends_with("n = 1\n        vfs_read+0x0\n\n"));
+        let table = EventTable {
+            addresses: true,
+            ..TABLE
+        };
+        let expected = "\n        ff               vfs_read+0x0\n\n";
+        assert!(written(table, &stack).ends_with(expected));
+    }
+
+    #[test]
+    fn json_has_values_of_their_types() {
+        let table = EventTable {
+            json: true,
+            ..TABLE
+        };
+        assert_eq!(header(table, true), "");
+        let row: Json = serde_json::from_str(&written(table, &[])).expect("an object");
+        assert_eq!(row["comm"], "evil\u{1b}");
+        assert_eq!(
+            row["values"],
+            json!({"n": -1, "text": "a\\xff", "gone": null})
+        );
+        assert_eq!(row["probe"], "vfs_read");
+        assert_eq!(row["cpu"], 3);
     }
 }

@@ -228,3 +228,130 @@ pub fn push_escaped(out: &mut String, bytes: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::{TraceSpec, format};
+
+    struct NoNames;
+
+    impl Names for NoNames {
+        fn kernel(&self, address: u64) -> String {
+            format!("kernel_{address:x}")
+        }
+
+        fn user(&self, address: u64) -> String {
+            format!("user_{address:x}")
+        }
+    }
+
+    /// The layout of a message of one value, printed as the format says.
+    fn layout(format: &str, kind: SlotKind, constants: &[(&str, i64)]) -> Layout {
+        let spec = TraceSpec::parse(&format!("f \"{format}\", arg1")).expect("valid");
+        let pieces = spec.message.expect("it has one").format;
+        let pieces = pieces.into_iter().map(|piece| match piece {
+            format::Piece::Text(text) => Piece::Text(text),
+            format::Piece::Value(conversion) => Piece::Value {
+                slot: 0,
+                conversion,
+            },
+        });
+        let constants = constants
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), *value));
+        Layout {
+            bytes: 8 + kind.bytes(),
+            slots: vec![Slot {
+                offset: 8,
+                kind,
+                name: "arg1".to_owned(),
+                constants: constants.collect(),
+            }],
+            pieces: pieces.collect(),
+        }
+    }
+
+    fn shown(layout: &Layout, bytes: &[u8]) -> String {
+        let mut out = String::new();
+        write_message(layout, bytes, &NoNames, &mut out);
+        out
+    }
+
+    fn number(format: &str, value: i64, bytes: u8) -> String {
+        let kind = SlotKind::Integer {
+            bytes,
+            is_signed: true,
+        };
+        let values = [0, value].map(i64::to_le_bytes).concat();
+        shown(&layout(format, kind, &[("RED", 1), ("GREEN", 2)]), &values)
+    }
+
+    #[test]
+    fn numbers_are_printed_as_printf_does() {
+        for (format, value, expected) in [
+            ("%d", -5, "-5"),
+            ("[%5d]", 42, "[   42]"),
+            ("[%-5d]", 42, "[42   ]"),
+            ("[%05d]", -42, "[-0042]"),
+            ("[%+d]", 42, "[+42]"),
+            ("[% d]", 42, "[ 42]"),
+            ("[%.4d]", -42, "[-0042]"),
+            ("[%8.4d]", 42, "[    0042]"),
+            ("%u", -1, "4294967295"),
+            ("%x", -1, "ffffffff"),
+            ("%#x", 255, "0xff"),
+            ("%#x", 0, "0"),
+            ("%X", 255, "FF"),
+            ("%#o", 8, "010"),
+            ("%hhd", 255, "-1"),
+            ("%hx", -1, "ffff"),
+            ("%hhu", -1, "255"),
+            ("%c", 65, "A"),
+            ("%c", 7, "\\u{7}"),
+            ("%p", 0x7f00, "0x7f00"),
+            ("%K", 0xff, "kernel_ff"),
+            ("%10U", 0xff, "   user_ff"),
+            ("100%% of %d", 3, "100% of 3"),
+            ("%s", 2, "GREEN"),
+            ("%s", 9, "9"),
+        ] {
+            assert_eq!(number(format, value, 4), expected, "{format}");
+        }
+        assert_eq!(number("%lu", -1, 8), "18446744073709551615");
+        assert_eq!(number("%lx", -1, 8), "ffffffffffffffff");
+    }
+
+    #[test]
+    fn texts_end_at_their_nul_and_are_safe_for_a_terminal() {
+        let text = |format: &str, faults: u64, address: u64, text: &[u8]| {
+            let mut bytes = [faults, address].map(u64::to_le_bytes).concat();
+            bytes.extend([1, 0, 0, 0]);
+            bytes.extend(text);
+            bytes.resize(32, 0xee);
+            shown(
+                &layout(format, SlotKind::Text { capacity: 12 }, &[]),
+                &bytes,
+            )
+        };
+        assert_eq!(text("<%s>", 0, 1, b"abc\0rest"), "<abc>");
+        assert_eq!(text("<%5s>", 0, 1, b"abc\0"), "<  abc>");
+        assert_eq!(text("<%-5.2s>", 0, 1, b"abc\0"), "<ab   >");
+        assert_eq!(text("%s", 0, 1, b"\x1b[2J\xff\n\0"), "\\u{1b}[2J\\xff\\n");
+        assert_eq!(text("%s", 1, 0, b""), "(null)");
+        assert_eq!(text("%s", 1, 0xbad, b""), "<unreadable: 0xbad>");
+    }
+
+    #[test]
+    fn what_could_not_be_read_or_is_cut_off_is_no_number() {
+        let kind = SlotKind::Integer {
+            bytes: 4,
+            is_signed: true,
+        };
+        let layout = layout("%d", kind, &[]);
+        let values = [1_u64, 7].map(u64::to_le_bytes).concat();
+        assert_eq!(shown(&layout, &values), "<unreadable>");
+        assert_eq!(shown(&layout, &[0; 12]), "<unreadable>");
+        assert_eq!(shown(&layout, &[]), "<unreadable>");
+    }
+}

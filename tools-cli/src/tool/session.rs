@@ -183,7 +183,7 @@ impl Session {
     /// # Errors
     ///
     /// When it can't be watched.
-    pub fn watch(&mut self, records: BorrowedFd<'_>, tick: Option<Duration>) -> anyhow::Result<()> {
+    pub fn watch(&mut self, records: BorrowedFd<'_>, tick: Duration) -> anyhow::Result<()> {
         let watched = records
             .try_clone_to_owned()
             .map(|fd| self.waiter.watch(fd, tick));

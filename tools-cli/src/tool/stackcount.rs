@@ -1,6 +1,6 @@
 //! stackcount: which stacks lead to a function, tracepoint or USDT probe, and how often.
 
-use std::{fs, os::fd::AsFd as _, path::PathBuf};
+use std::{fs, os::fd::AsFd as _, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use chrono::Local;
@@ -18,6 +18,9 @@ use crate::{
     render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
     symbolize::{self, Frame, Symbolizer},
 };
+
+/// How often what processes map is taken in while no stack is new, so that its buffers never fill.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What stackcount is asked for, beside what every tool is.
 #[derive(Clone, Debug)]
@@ -69,7 +72,7 @@ pub async fn run(
         console.say(session.program_text()?);
     }
     let mut stacks = Stacks::open(session.maps(), processes, options.distinction())?;
-    session.watch(stacks.as_fd(), None)?;
+    session.watch(stacks.as_fd(), TICK)?;
     let mut report = Report::new(options);
     console.say(session.title(request));
     let ended = loop {

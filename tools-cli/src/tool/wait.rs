@@ -153,8 +153,8 @@ impl Waiter {
     /// # Errors
     ///
     /// When it can't be watched.
-    pub fn watch(&mut self, records: OwnedFd, tick: Option<Duration>) -> io::Result<()> {
-        self.tick = tick;
+    pub fn watch(&mut self, records: OwnedFd, tick: Duration) -> io::Result<()> {
+        self.tick = Some(tick);
         self.records = Some(register(records, Interest::READABLE)?);
         Ok(())
     }

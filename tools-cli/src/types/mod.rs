@@ -1,9 +1,9 @@
 //! Types of C, from whatever describes them: the kernel's BTF, a program's DWARF, a tracepoint's
 //! format.
 //!
-//! A [`TypeSource`] is one such description: [`Btf`] or [`Dwarf`]. (A tracepoint's fields have no
-//! names of types to look up, so [`TracepointFormat`] is a list of them.) It is asked for what is needed and reads no more than
-//! that: the kernel describes a hundred thousand types, and an expression uses three of them.
+//! A [`TypeSource`] is one such description: [`Btf`] or [`Dwarf`]. It is asked for what is needed and
+//! reads no more than that: the kernel describes a hundred thousand types, and an expression uses
+//! three of them. A tracepoint has only fields to be looked up: its [`TracepointFormat`] lists them.
 
 mod btf;
 mod dwarf;

@@ -110,7 +110,7 @@ pub async fn run(
     let resolved = Resolved { probes, ..resolved };
     let mut session = Session::start(request, resolved, plan, console).await?;
     let mut events = Events::open(session.maps())?;
-    session.watch(std::os::fd::AsFd::as_fd(&events), Some(TICK))?;
+    session.watch(std::os::fd::AsFd::as_fd(&events), TICK)?;
     report.begin(&session, console)?;
     let started = Instant::now();
     let ended = loop {
@@ -118,12 +118,13 @@ pub async fn run(
         if event == Event::ReaderGone {
             break event;
         }
+        if event != Event::Records {
+            report.finish(&mut events, console)?;
+            break event;
+        }
         report.write(&mut events, console)?;
         if report.is_done() {
             break Event::Elapsed;
-        }
-        if !matches!(event, Event::Records | Event::Interval) {
-            break event;
         }
     };
     console.detail(format_args!(

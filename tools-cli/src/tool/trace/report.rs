@@ -3,7 +3,7 @@
 use super::Options;
 use crate::{
     collect::{Code, Event, Events, Location, Processes},
-    compile::{Layout, Piece},
+    compile::{Layout, Piece, Slot},
     load::{Body, Functions},
     render::{Columns, CommandName, EventLine, Names, Value, function_column, write_message},
     spec::format::Form,
@@ -95,13 +95,33 @@ impl<'a> Report<'a> {
         Ok(console.results.flush()?)
     }
 
-    /// Writes the events that have come since.
+    /// Writes the events that have come since, but no more than so many that signals are still
+    /// heard.
     pub(super) fn write(
         &mut self,
         events: &mut Events,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        for _ in 0..TIMES {
+        self.write_times(TIMES, events, console)
+    }
+
+    /// Writes what there is at the end, and not what goes on to come.
+    pub(super) fn finish(
+        &mut self,
+        events: &mut Events,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        let whole_buffer = self.options.buffer_bytes as usize / AT_A_TIME + 1;
+        self.write_times(whole_buffer, events, console)
+    }
+
+    fn write_times(
+        &mut self,
+        times: usize,
+        events: &mut Events,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        for _ in 0..times {
             let mut taken = 0;
             for event in events.take(AT_A_TIME) {
                 taken += 1;
@@ -118,6 +138,7 @@ impl<'a> Report<'a> {
                 break;
             }
         }
+        self.namer.settle();
         Ok(())
     }
 
@@ -143,11 +164,14 @@ impl<'a> Report<'a> {
         {
             return;
         }
-        let values = layout.slots.iter().enumerate();
-        let values = values.map(|(index, slot)| {
-            let value = Value::of(layout, index, event.rest);
-            (slot.name.as_str(), value)
-        });
+        let value = |(index, slot)| {
+            let slot: &Slot = slot;
+            (slot.name.as_str(), Value::of(layout, index, event.rest))
+        };
+        let values = match self.options.table.json {
+            true => layout.slots.iter().enumerate().map(value).collect(),
+            false => Vec::new(),
+        };
         let line = EventLine {
             time_ns: event.time_ns,
             cpu: event.cpu,
@@ -156,7 +180,7 @@ impl<'a> Report<'a> {
             comm: CommandName(event.comm),
             function,
             message: &self.line,
-            values: &mut values.into_iter(),
+            values,
             kernel_stack: &names.kernel_stack,
             user_stack: &names.user_stack,
         };
@@ -212,6 +236,14 @@ impl Namer {
             symbolizer: Symbolizer::new(options),
             processes,
             code: Code::default(),
+        }
+    }
+
+    /// Takes in what processes have mapped, and forgets those whose events are all written.
+    fn settle(&mut self) {
+        if let Some(processes) = &mut self.processes {
+            processes.update();
+            processes.forget_exited();
         }
     }
 

@@ -108,11 +108,11 @@ fn what_the_hostile_tests_change_is_valid() {
     }
 }
 
-/// Each byte of the entries once with several values: a few thousand programs.
+/// Single bytes all over the sections, with several values: a thousand programs.
 #[test]
-fn each_changed_byte_does_no_harm() {
+fn single_changed_bytes_do_no_harm() {
     for (bytes, places) in PROGRAMS.iter() {
-        for (number, &place) in places.iter().enumerate() {
+        for (number, &place) in places.iter().step_by(3).enumerate() {
             let mut changed = bytes.clone();
             changed[place] = match number % 4 {
                 0 => 0,

@@ -16,7 +16,7 @@ use self::{
     scan::Wanted,
     unit::{Damage, Index, Reader, Sections, borrow, is_needed},
 };
-use super::{Error, Keyword, Prototype, Type, TypeId, TypeSource};
+use super::{Error, Keyword, Parameter, Prototype, Type, TypeId, TypeSource};
 use crate::{
     resolve::{
         VirtAddr,
@@ -219,22 +219,28 @@ impl Dwarf {
     fn declared(&self, symbol: &str) -> Result<Option<Prototype>, Error> {
         let reader = self.reader();
         let find = || -> Result<_, Damage> {
-            match reader.search(&Wanted::symbol(symbol), None)? {
-                Some(place) if reader.has_prototype(place)? => reader.prototype(place).map(Some),
-                _ => Ok(None),
+            match reader.search(&Wanted::declaration(symbol), None)? {
+                Some(place) => reader.prototype(place).map(Some),
+                None => Ok(None),
             }
         };
         find().map_err(|error| self.damaged(error))
     }
 
-    /// Whether two prototypes have the same names and types of the same shape; each unit describes
-    /// its types anew.
+    /// Whether two prototypes have the same names, where both have them, and types of the same shape;
+    /// each unit describes its types anew.
     fn agree(&self, one: &Prototype, other: &Prototype) -> Result<bool, Error> {
-        let names = |prototype: &Prototype| -> Vec<Option<String>> {
-            let parameters = prototype.parameters.iter();
-            parameters.map(|parameter| parameter.name.clone()).collect()
+        let is_same_name = |(one, other): (&Parameter, &Parameter)| {
+            one.name == other.name || one.name.is_none() || other.name.is_none()
         };
-        if names(one) != names(other) || one.is_variadic != other.is_variadic {
+        if one.parameters.len() != other.parameters.len()
+            || !one
+                .parameters
+                .iter()
+                .zip(&other.parameters)
+                .all(is_same_name)
+            || one.is_variadic != other.is_variadic
+        {
             return Ok(false);
         }
         let types = |prototype: &Prototype| -> Vec<TypeId> {

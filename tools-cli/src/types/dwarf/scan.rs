@@ -24,8 +24,8 @@ enum What {
     Constant,
     /// The function whose code begins at the address.
     Function(u64),
-    /// The function with this symbol, or its declaration.
-    Symbol,
+    /// A declaration of a function that tells its parameters.
+    Declaration,
 }
 
 impl<'name> Wanted<'name> {
@@ -67,13 +67,13 @@ impl<'name> Wanted<'name> {
         }
     }
 
-    /// A function, wherever its code is; `symbol` is its name for the linker.
-    pub fn symbol(symbol: &'name str) -> Self {
+    /// A declaration of the function with this symbol.
+    pub fn declaration(symbol: &'name str) -> Self {
         Self {
-            what: What::Symbol,
+            what: What::Declaration,
             names: vec![symbol],
             scopes: Vec::new(),
-            or_declaration: true,
+            or_declaration: false,
         }
     }
 
@@ -86,7 +86,7 @@ impl<'name> Wanted<'name> {
         match self.what {
             What::Type(keyword) => is_of(keyword, tag, is_c),
             What::Constant => tag == dw::DW_TAG_enumerator,
-            What::Function(_) | What::Symbol => tag == dw::DW_TAG_subprogram,
+            What::Function(_) | What::Declaration => tag == dw::DW_TAG_subprogram,
         }
     }
 
@@ -131,9 +131,18 @@ struct Found<'a> {
     linkage_name: Option<Value<'a>>,
     sibling: Option<gimli::UnitOffset>,
     is_declaration: bool,
+    /// Whether it is declared as `f(void)` or with parameters, not as `f()` in C.
+    is_prototyped: bool,
     /// Where its code begins, or the ranges that it is in.
     code: Option<Value<'a>>,
     ranges: Option<Value<'a>>,
+}
+
+impl Found<'_> {
+    /// C++ has no functions without prototypes, and marks none.
+    fn tells_parameters(&self, symbol: &str) -> bool {
+        self.is_prototyped || symbol.starts_with("_Z")
+    }
 }
 
 /// An entry on the way from the root to the current one.
@@ -220,18 +229,19 @@ impl<'a> Reader<'a> {
             if let What::Function(address) = wanted.what {
                 return self.begins_at(&unit, found, address) && visit(place, found.is_declaration);
             }
-            let name = match wanted.what {
-                What::Symbol => found.linkage_name.or(found.name),
-                _ => found.name,
+            let mut names = [found.name, None];
+            if wanted.what == What::Declaration {
+                if !found.is_declaration || !found.tells_parameters(wanted.last_name()) {
+                    return false;
+                }
+                // Outside of C, several functions share the name that people write.
+                names = [found.name.filter(|_| is_c), found.linkage_name];
+            }
+            let is_it = |name| {
+                let mut wanted = wanted.names.iter();
+                wanted.any(|wanted| self.is_text(&unit, name, wanted))
             };
-            let Some(name) = name else {
-                return false;
-            };
-            let is_it = wanted
-                .names
-                .iter()
-                .any(|wanted| self.is_text(&unit, name, wanted));
-            if !is_it {
+            if !names.into_iter().flatten().any(is_it) {
                 return false;
             }
             if !self.is_there(&unit, place, scopes, wanted).unwrap_or(false) {
@@ -241,7 +251,11 @@ impl<'a> Reader<'a> {
                 What::Constant => scopes.last().map_or(place, |scope| scope.place),
                 _ => place,
             };
-            visit(place, found.is_declaration)
+            // Where one is looked for, none is better than another.
+            visit(
+                place,
+                found.is_declaration && wanted.what != What::Declaration,
+            )
         };
         self.walk(
             number,
@@ -423,6 +437,9 @@ fn read<'a>(
             dw::DW_AT_ranges => found.ranges = Some(value.value()),
             dw::DW_AT_declaration => {
                 found.is_declaration = matches!(value.value(), AttributeValue::Flag(true));
+            }
+            dw::DW_AT_prototyped => {
+                found.is_prototyped = matches!(value.value(), AttributeValue::Flag(true));
             }
             dw::DW_AT_sibling => {
                 if let AttributeValue::UnitRef(offset) = value.value() {

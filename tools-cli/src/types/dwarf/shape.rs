@@ -319,13 +319,6 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Whether an entry says what the function takes: one for a function that compilers know
-    /// themselves, or that is declared as `f()` in C, does not.
-    pub fn has_prototype(&self, function: Place) -> Result<bool> {
-        let (unit, entry) = self.entry(function)?;
-        Ok(is_flag(&entry, dw::DW_AT_prototyped) || !self.is_c(&unit))
-    }
-
     /// What a function takes and gives: its parameters are described where it is compiled, or
     /// where it is declared, or once for all places where it is inlined.
     pub fn prototype(&self, function: Place) -> Result<Prototype> {
