@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead as _, Read as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
@@ -9,7 +10,8 @@ use std::{
 
 use tests::{
     fixtures,
-    process::{Finished, Live, Worker, funccount},
+    kernel::Setting,
+    process::{Finished, Live, Worker, counts, funccount},
 };
 
 const EVENT: &str = "t:syscalls:sys_enter_getppid";
@@ -57,6 +59,45 @@ fn by_several_processes() {
     let [a, b, c] = &mut workers;
     let finished = count(&["-p", &first, "-p", &second], &probe, &mut [a, b, c]);
     assert_eq!(finished.count("pk_work"), 20);
+}
+
+/// A worker with this PID, which must be free.
+fn worker_with_pid(pid: u32) -> Worker {
+    for _ in 0..100 {
+        // The next process gets the next number, unless another is started meanwhile.
+        let _last = Setting::set("kernel/ns_last_pid", &(pid - 1).to_string());
+        let worker = worker("getppid", "7", "1");
+        if worker.pid() == pid {
+            return worker;
+        }
+    }
+    panic!("{pid} is never free");
+}
+
+#[test]
+fn a_number_that_is_given_to_another_process_is_not_meant() {
+    let first = worker("getppid", "100", "1");
+    let mut second = worker("getppid", "5", "1");
+    let pid = first.pid();
+    let pids = [pid.to_string(), second.pid().to_string()];
+    let arguments = ["-i", "0.02", "-p", &pids[0], "-p", &pids[1], EVENT];
+    let mut live = Live::start(funccount(&arguments));
+    let mut output = live.take_stdout();
+    drop(first);
+    second.work();
+    // Before it prints what came later, the tool has learnt of the end.
+    let mut line = String::new();
+    while !line.contains(ROW) {
+        line.clear();
+        let read = output.read_line(&mut line).expect("text");
+        assert!(read > 0, "it goes on while one of them lives");
+    }
+    let mut other = worker_with_pid(pid);
+    other.work();
+    assert!(live.interrupt().status.success());
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("text");
+    assert_eq!(counts(&rest), [].into());
 }
 
 #[test]

@@ -63,6 +63,20 @@ pub fn update_map(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<(
     bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
 }
 
+/// Removes an element.
+///
+/// # Errors
+///
+/// Those of `BPF_MAP_DELETE_ELEM`; ENOENT if it is not there.
+pub fn delete_from_map(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
+    let mut attr = zeroed_attr();
+    // SAFETY: plain integers of the union's member for this command.
+    let element = unsafe { &mut attr.__bindgen_anon_2 };
+    element.map_fd = raw(map);
+    element.key = address_of(key);
+    bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attr).map(drop)
+}
+
 /// Makes a map read-only for good, so that the verifier may take its contents as known (5.2).
 ///
 /// # Errors

@@ -143,6 +143,19 @@ impl Maps {
         bpf::update_map(map, &key.to_ne_bytes(), value)
     }
 
+    /// Removes an element; that it is not there is no error.
+    ///
+    /// # Errors
+    ///
+    /// Those of the kernel.
+    pub fn remove(&self, name: MapName, key: u32) -> io::Result<()> {
+        let map = self.get(name.symbol()).ok_or(io::ErrorKind::NotFound)?;
+        match bpf::delete_from_map(map, &key.to_ne_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Another descriptor of a map, for a typed view of it.
     ///
     /// # Errors

@@ -187,16 +187,26 @@ impl Filters {
         Ok(self.namespace()? != own)
     }
 
+    /// The processes asked for, each with the number that programs know it by.
+    ///
+    /// # Errors
+    ///
+    /// When a process is gone, or may not be looked into.
+    pub fn keys(&self) -> Result<Vec<(u32, u32)>, Error> {
+        let namespace = self.namespace()?;
+        let pids = self.pids.iter();
+        pids.map(|&pid| Ok((pid, number_in(namespace, pid)?)))
+            .collect()
+    }
+
     /// Fills the maps that the programs look things up in.
     ///
     /// # Errors
     ///
     /// When the cgroup is none, or the kernel takes no more.
     pub fn fill(&self, maps: &Maps) -> Result<(), Error> {
-        let namespace = self.namespace()?;
-        for &pid in &self.pids {
-            let pid = number_in(namespace, pid)?;
-            maps.update(MapName::Pids, pid, &[1]).map_err(Error::Map)?;
+        for (_, key) in self.keys()? {
+            maps.update(MapName::Pids, key, &[1]).map_err(Error::Map)?;
         }
         let Some(path) = &self.cgroup else {
             return Ok(());

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     attach::{self, Attached, Bodies, Observer, Skipped, Slow},
     collect::Counts,
-    load::{Body, Functions, Loader, MapSizes, Maps},
+    load::{Body, Functions, Loader, MapName, MapSizes, Maps},
     render::{Escaped, Grouped},
     resolve::{self, Probe, Resolved, Scope},
     spec::ProbeSpec,
@@ -84,6 +84,8 @@ pub struct Session {
     following: Option<Attached>,
     left_out: Vec<Skipped>,
     waiter: Waiter,
+    /// The processes asked for, and the numbers that programs know them by.
+    keys: Vec<(u32, u32)>,
     command: Option<Running>,
 }
 
@@ -107,6 +109,7 @@ impl Session {
         let filters = with_command(&request.filters, command.as_ref());
         let bodies = plan.bodies.clone();
         let loader = load(plan, &filters, &resolved)?;
+        let keys = filters.keys()?;
         let following = filters
             .follow_forks
             .then(|| follow::attach(&loader))
@@ -123,6 +126,7 @@ impl Session {
         let session = Self {
             bodies,
             waiter: Waiter::start(signals, request.interval, request.duration, targets),
+            keys,
             command: command.map(Held::release).transpose()?,
             probes,
             loader,
@@ -198,7 +202,22 @@ impl Session {
     ///
     /// When the kernel can't tell.
     pub async fn next(&mut self) -> anyhow::Result<Event> {
-        self.waiter.next().await.context("failed to wait")
+        loop {
+            match self.waiter.next().await.context("failed to wait")? {
+                Event::OneEnded(pid) => self.forget(pid)?,
+                event => return Ok(event),
+            }
+        }
+    }
+
+    /// Stops looking at a process that has ended: its number may be given to another.
+    fn forget(&self, pid: u32) -> anyhow::Result<()> {
+        let keys = self.keys.iter().filter(|(process, _)| *process == pid);
+        for &(_, key) in keys {
+            let removed = self.maps().remove(MapName::Pids, key);
+            removed.context("failed to forget a process that has ended")?;
+        }
+        Ok(())
     }
 
     /// Ends the run: detaches, and tells what was missed or left out.

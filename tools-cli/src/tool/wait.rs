@@ -1,9 +1,10 @@
 //! What a running tool waits for.
 
 use std::{
-    future::pending,
+    future::{pending, poll_fn},
     io,
     os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
+    task::{self, Poll},
     time::Duration,
 };
 
@@ -24,6 +25,8 @@ pub enum Event {
     Elapsed,
     /// A signal asks us to stop.
     Signal,
+    /// One of the processes that were asked for has ended; others have not.
+    OneEnded(u32),
     /// The processes that were asked for have ended.
     TargetEnded,
     /// Nobody reads our results any more.
@@ -68,7 +71,15 @@ impl StopSignals {
 /// The processes whose end is ours: a descriptor for each, which stands for this process even if
 /// its number is given to another, and becomes readable at its end (Linux 5.3).
 #[derive(Debug)]
-pub struct Targets(Vec<AsyncFd<OwnedFd>>);
+pub struct Targets(Vec<Target>);
+
+#[derive(Debug)]
+struct Target {
+    pid: u32,
+    descriptor: AsyncFd<OwnedFd>,
+    /// Whether its end was told.
+    is_told: bool,
+}
 
 impl Targets {
     /// Watches these from now on.
@@ -91,9 +102,44 @@ impl Targets {
             let fd = i32::try_from(result).map_err(io::Error::other)?;
             // SAFETY: the kernel has just made this descriptor for us.
             let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-            watched.push(register(fd, Interest::READABLE)?);
+            watched.push(Target {
+                pid,
+                descriptor: register(fd, Interest::READABLE)?,
+                is_told: false,
+            });
         }
         Ok(Self(watched))
+    }
+
+    /// Waits until one has ended whose end was not told yet, and tells it: by its number, or as the
+    /// end of all.
+    async fn next(&mut self) -> io::Result<Event> {
+        let index = poll_fn(|context| self.poll_ended(context)).await?;
+        let is_last = self
+            .0
+            .iter()
+            .enumerate()
+            .all(|(other, target)| target.is_told || other == index);
+        // The last is told as often as it is asked for.
+        if is_last {
+            return Ok(Event::TargetEnded);
+        }
+        self.0[index].is_told = true;
+        Ok(Event::OneEnded(self.0[index].pid))
+    }
+
+    fn poll_ended(&self, context: &mut task::Context<'_>) -> Poll<io::Result<usize>> {
+        let waiting = self.0.iter().enumerate();
+        for (index, target) in waiting.filter(|(_, target)| !target.is_told) {
+            if let Poll::Ready(ready) = target.descriptor.poll_read_ready(context) {
+                // Not cleared: a process that has ended stays so.
+                return Poll::Ready(ready.map(|mut guard| {
+                    guard.retain_ready();
+                    index
+                }));
+            }
+        }
+        Poll::Pending
     }
 
     /// Waits until all have ended; forever if there are none.
@@ -107,7 +153,7 @@ impl Targets {
         }
         for target in &self.0 {
             // Not cleared: a process that has ended stays so.
-            target.readable().await?.retain_ready();
+            target.descriptor.readable().await?.retain_ready();
         }
         Ok(())
     }
@@ -173,7 +219,7 @@ impl Waiter {
             () = self.signals.next() => Ok(Event::Signal),
             () = until(self.deadline) => Ok(Event::Elapsed),
             () = reader_gone(self.reader.as_ref()) => Ok(Event::ReaderGone),
-            result = self.targets.all_ended() => result.map(|()| Event::TargetEnded),
+            event = self.targets.next() => event,
             result = has_records(self.records.as_ref()) => result.map(|()| Event::Records),
             () = until(self.tick.map(|tick| Instant::now() + tick)) => Ok(Event::Records),
             () = until(interval) => {
