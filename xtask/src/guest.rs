@@ -65,6 +65,7 @@ pub fn run_in(kernel: Kernel, build: &Build, command: &str) -> anyhow::Result<Fi
     pack(build, command, &root, &initramfs)?;
     let Booted { console, results } = qemu::boot(
         &image,
+        kernel.threads,
         kernel.parameters,
         &initramfs,
         folder.path(),

@@ -22,7 +22,8 @@ pub struct Booted {
     pub results: String,
 }
 
-/// Boots `image` with `initramfs` and `parameters` for the kernel, and waits until the machine is off.
+/// Boots `image` with `initramfs` and `parameters` for the kernel, its processors on `threads` of
+/// the emulator (`single` or `multi`), and waits until the machine is off.
 ///
 /// The processor is emulated, since virtual machines can't be nested everywhere. `-cx16`: this
 /// instruction is emulated wrongly by QEMU 7.2, and the slab allocator of newer kernels panics.
@@ -32,6 +33,7 @@ pub struct Booted {
 /// When QEMU fails, or the machine is still on after `timeout`.
 pub fn boot(
     image: &Path,
+    threads: &str,
     parameters: &str,
     initramfs: &Path,
     folder: &Path,
@@ -44,7 +46,7 @@ pub fn boot(
         "-machine",
         "q35",
         "-accel",
-        "tcg,thread=multi",
+        &format!("tcg,thread={threads}"),
         "-cpu",
         "qemu64,-cx16",
     ])
