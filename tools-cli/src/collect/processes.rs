@@ -26,7 +26,10 @@ const GENERATIONS: usize = 64;
 pub struct Processes {
     sideband: SideBand,
     spaces: HashMap<u32, Space>,
+    /// Those that have exited since processes were forgotten last.
     exited: HashSet<u32>,
+    /// Those that had by then.
+    to_be_forgotten: HashSet<u32>,
     lost: bool,
 }
 
@@ -70,6 +73,7 @@ impl Processes {
             sideband: SideBand::open()?,
             spaces: HashMap::new(),
             exited: HashSet::new(),
+            to_be_forgotten: HashSet::new(),
             lost: false,
         })
     }
@@ -86,11 +90,14 @@ impl Processes {
         }
     }
 
-    /// Forgets processes that have exited; to be called when all addresses of theirs are located.
+    /// Forgets processes that had exited when this was called last; to be called when all addresses
+    /// that are known are located. Not those that have exited since: an address of theirs may have
+    /// come after those that are known, and before the exit was heard of.
     pub fn forget_exited(&mut self) {
-        for pid in self.exited.drain() {
+        for pid in self.to_be_forgotten.drain() {
             self.spaces.remove(&pid);
         }
+        std::mem::swap(&mut self.exited, &mut self.to_be_forgotten);
     }
 
     fn apply(&mut self, record: Record) {
@@ -123,6 +130,7 @@ impl Processes {
             What::Forked { parent } => {
                 // The number may have been another process's before.
                 self.exited.remove(&pid);
+                self.to_be_forgotten.remove(&pid);
                 self.begin_life(pid, time_ns, Some(parent));
                 self.copy_regions(parent, pid);
             }

@@ -133,6 +133,37 @@ pub enum ExprKind {
     User(Box<Expr>),
 }
 
+impl Expr {
+    /// Whether it has names of parameters, types or members, which somebody must describe.
+    #[must_use]
+    pub fn names_something(&self) -> bool {
+        match &self.kind {
+            ExprKind::Name(_)
+            | ExprKind::Cast(..)
+            | ExprKind::SizeofType(_)
+            | ExprKind::SizeofExpr(_)
+            | ExprKind::Member { .. } => true,
+            ExprKind::Integer(_)
+            | ExprKind::Character(_)
+            | ExprKind::Text(_)
+            | ExprKind::Argument(_)
+            | ExprKind::Retval
+            | ExprKind::Variable(_) => false,
+            ExprKind::Entry(inner) | ExprKind::Unary(_, inner) | ExprKind::User(inner) => {
+                inner.names_something()
+            }
+            ExprKind::StringCompare { operand, .. } => operand.names_something(),
+            ExprKind::Binary(_, left, right) | ExprKind::Index(left, right) => {
+                left.names_something() || right.names_something()
+            }
+            ExprKind::Conditional(condition, first, second) => {
+                let parts = [condition, first, second];
+                parts.into_iter().any(|part| part.names_something())
+            }
+        }
+    }
+}
+
 /// An integer as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntegerLiteral {

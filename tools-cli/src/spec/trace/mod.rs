@@ -36,6 +36,17 @@ pub struct Message {
 }
 
 impl TraceSpec {
+    /// Whether anything in it, or the lack of a message, asks for types that somebody describes:
+    /// reading a large program's takes longer than all the rest.
+    #[must_use]
+    pub fn needs_types(&self) -> bool {
+        let Some(message) = &self.message else {
+            return true;
+        };
+        let mut expressions = message.args.iter().chain(&self.predicate);
+        self.signature.is_some() || expressions.any(Expr::names_something)
+    }
+
     /// Whether its message has a symbol of the program in it (`%U`).
     #[must_use]
     pub fn names_user_symbols(&self) -> bool {

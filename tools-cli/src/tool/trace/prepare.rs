@@ -94,7 +94,7 @@ impl Preparer {
             let Some(first) = points.first() else {
                 continue;
             };
-            let offer = self.offer(first)?;
+            let offer = self.offer(first, spec)?;
             let functions = self.compile(spec, &offer)?;
             let function = self.number(functions);
             self.prepared.bodies.push(Body::Trace(function));
@@ -149,10 +149,10 @@ impl Preparer {
         Ok(functions)
     }
 
-    fn offer(&mut self, point: &AttachPoint) -> anyhow::Result<Offer> {
+    fn offer(&mut self, point: &AttachPoint, spec: &TraceSpec) -> anyhow::Result<Offer> {
         match point {
             AttachPoint::Kernel(point) => self.kernel_function(point),
-            AttachPoint::User(point) => Ok(self.user_place(point)),
+            AttachPoint::User(point) => Ok(self.user_place(point, spec)),
             AttachPoint::Tracepoint(point) => self.tracepoint(point),
         }
     }
@@ -220,10 +220,13 @@ impl Preparer {
         (prototype, Some(types))
     }
 
-    fn user_place(&mut self, point: &UserPoint) -> Offer {
+    fn user_place(&mut self, point: &UserPoint, spec: &TraceSpec) -> Offer {
         let mut types = None;
         let site = if point.operands.is_empty() {
-            let program = self.program(&point.file);
+            let program = match spec.needs_types() {
+                true => self.program(&point.file),
+                false => None,
+            };
             // In the middle of a function its arguments may be gone.
             let is_known = point.is_function_start || point.moment == Moment::Return;
             let prototype = program
