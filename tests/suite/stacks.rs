@@ -204,6 +204,31 @@ fn code_made_at_run_time_has_the_names_of_its_perf_map() {
 }
 
 #[test]
+fn code_that_a_runtime_names_late_gets_its_name_in_the_next_interval() {
+    let mut command = Command::new(fixture("stacks"));
+    command.args(["--wait", "late", "named_late"]);
+    let mut worker = Worker::start(command);
+    let pid = worker.pid().to_string();
+    let mut live = Live::start(stackcount(&["-f", "-i", "0.02", "-p", &pid, &leaf()]));
+    let mut stdout = live.take_stdout();
+    let mut lines = ["", ""].map(|_| {
+        worker.work();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut stdout, &mut line).expect("text");
+        line
+    });
+    let finished = live.interrupt();
+    assert!(finished.status.success(), "{finished:#?}");
+    lines[0].truncate(
+        lines[0]
+            .find("[unknown]")
+            .map_or(0, |at| at + "[unknown]".len()),
+    );
+    assert!(lines[0].ends_with(";[unknown]"), "{lines:?}");
+    assert!(lines[1].ends_with(";named_late;stk_leaf 1\n"), "{lines:?}");
+}
+
+#[test]
 fn intervals_add_up_to_all() {
     let mut worker = Command::new(fixture("stacks"));
     worker.args(["--wait", "paths"]);

@@ -11,6 +11,7 @@
 //! `bpf`, `perf_event_open` and `ioctl`.
 
 pub mod attach;
+pub mod bytes;
 pub mod cli;
 pub mod collect;
 pub mod compile;

@@ -9,7 +9,10 @@ use aya::maps::{Map, MapData, RingBuf};
 use probes_common::{COMM_BYTES, EventHeader};
 
 use super::Error;
-use crate::load::{MapName, Maps};
+use crate::{
+    bytes::{addresses, array_at},
+    load::{MapName, Maps},
+};
 
 /// An event, as the kernel has sent it.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +66,7 @@ impl Events {
         while self.bytes.len() < limit_bytes
             && let Some(record) = self.records.next()
         {
-            let Some(time_ns) = array(&record, offset_of!(EventHeader, time_ns)) else {
+            let Some(time_ns) = array_at(&record, offset_of!(EventHeader, time_ns)) else {
                 continue;
             };
             let start = self.bytes.len();
@@ -89,14 +92,14 @@ impl AsFd for Events {
 impl<'a> Event<'a> {
     /// Reads an [`EventHeader`] and what is behind it.
     fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let word = |at| array(bytes, at).map(u32::from_ne_bytes);
+        let word = |at| array_at(bytes, at).map(u32::from_ne_bytes);
         Some(Self {
-            time_ns: u64::from_ne_bytes(array(bytes, offset_of!(EventHeader, time_ns))?),
+            time_ns: u64::from_ne_bytes(array_at(bytes, offset_of!(EventHeader, time_ns))?),
             probe: word(offset_of!(EventHeader, probe))?,
             cpu: word(offset_of!(EventHeader, cpu))?,
             pid: word(offset_of!(EventHeader, tgid))?,
             tid: word(offset_of!(EventHeader, tid))?,
-            comm: array(bytes, offset_of!(EventHeader, comm))?,
+            comm: array_at(bytes, offset_of!(EventHeader, comm))?,
             kernel_bytes: word(offset_of!(EventHeader, kernel_bytes))? as usize,
             user_bytes: word(offset_of!(EventHeader, user_bytes))? as usize,
             rest: bytes.get(size_of::<EventHeader>()..)?,
@@ -116,11 +119,5 @@ impl<'a> Event<'a> {
 
 fn frames(bytes: &[u8], start: usize, length: usize) -> impl Iterator<Item = u64> {
     let part = bytes.get(start..).unwrap_or_default();
-    let part = part.get(..length).unwrap_or_default();
-    let words = part.chunks_exact(8);
-    words.filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)))
-}
-
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+    addresses(part.get(..length).unwrap_or_default())
 }

@@ -245,7 +245,12 @@ impl Region {
             return Location::Vdso(from_start);
         }
         if self.inode == 0 || !is_program_file(&self.path) {
-            return Location::Process(code.space_id(pid, Some(self.path.as_path())), address);
+            // Memory without a name is shown as the kernel's tools show it.
+            let name = match self.path.as_os_str().is_empty() {
+                true => Path::new("//anon"),
+                false => self.path.as_path(),
+            };
+            return Location::Process(code.space_id(pid, Some(name)), address);
         }
         let file = code.file_id(FileMapping {
             pid,

@@ -10,7 +10,10 @@ use super::{
     location::{Code, Location},
     processes::Processes,
 };
-use crate::load::{MapName, Maps};
+use crate::{
+    bytes::{addresses, array_at},
+    load::{MapName, Maps},
+};
 
 /// A key as the kernel has it.
 type KeyBytes = [u8; size_of::<StackKey>()];
@@ -188,27 +191,16 @@ impl Record {
         let frames = bytes.get(size_of::<StackHeader>()..)?;
         let (kernel, rest) = frames.split_at_checked(kernel_bytes)?;
         Some(Self {
-            key: array(bytes, KEY)?,
+            key: array_at(bytes, KEY)?,
             pid: word(bytes, KEY + offset_of!(StackKey, tgid))?,
-            comm: array(bytes, KEY + offset_of!(StackKey, comm))?,
-            time_ns: u64::from_ne_bytes(array(bytes, offset_of!(StackHeader, time_ns))?),
-            kernel: addresses(kernel),
-            user: addresses(rest.get(..user_bytes)?),
+            comm: array_at(bytes, KEY + offset_of!(StackKey, comm))?,
+            time_ns: u64::from_ne_bytes(array_at(bytes, offset_of!(StackHeader, time_ns))?),
+            kernel: addresses(kernel).collect(),
+            user: addresses(rest.get(..user_bytes)?).collect(),
         })
     }
 }
 
-fn addresses(bytes: &[u8]) -> Vec<u64> {
-    let words = bytes.chunks_exact(8);
-    words
-        .filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?)))
-        .collect()
-}
-
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    array(bytes, at).map(u32::from_ne_bytes)
-}
-
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+    array_at(bytes, at).map(u32::from_ne_bytes)
 }

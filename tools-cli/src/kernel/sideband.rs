@@ -14,6 +14,7 @@ use aya_obj::generated::{perf_event_attr, perf_event_mmap_page, perf_event_type}
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::perf;
+use crate::bytes::array_at;
 
 /// `PERF_COUNT_SW_DUMMY` of `PERF_TYPE_SOFTWARE`: an event that never happens, for its records.
 const SOFTWARE: u32 = 1;
@@ -217,10 +218,6 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     array_at(bytes, at).map_or(0, u64::from_ne_bytes)
-}
-
-fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at + N)?.try_into().ok()
 }
 
 #[cfg(test)]

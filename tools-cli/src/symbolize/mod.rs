@@ -8,6 +8,7 @@ mod modules;
 mod perf_map;
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     sync::Arc,
@@ -64,7 +65,8 @@ pub struct Symbolizer {
     blazesym: blazesym::symbolize::Symbolizer,
     names: HashMap<Frame, Arc<[Symbol]>>,
     files: HashMap<FileId, Option<SymbolFile>>,
-    vdso: Option<SymbolFile>,
+    /// The page of code that the kernel gives to each process, once it was asked for.
+    vdso: OnceCell<Option<SymbolFile>>,
     perf_maps: HashMap<SpaceId, PerfMap>,
 }
 
@@ -85,15 +87,17 @@ impl Symbolizer {
             blazesym,
             names: HashMap::new(),
             files: HashMap::new(),
-            vdso: SymbolFile::vdso().ok().flatten(),
+            vdso: OnceCell::new(),
             perf_maps: HashMap::new(),
         }
     }
 
     /// Finds the names of all frames that have none yet; together, since that is faster.
     pub fn find(&mut self, frames: impl Iterator<Item = Frame>, code: &Code) {
-        // What is compiled at run time changes.
-        self.perf_maps.clear();
+        // What a runtime had not told yet, it may have told since.
+        self.names.retain(|frame, names| {
+            !matches!(frame.location, Location::Process(..)) || names[0].name.is_some()
+        });
         let mut kernel = Vec::new();
         let mut vdso = Vec::new();
         let mut files: BTreeMap<FileId, Vec<(Frame, u64)>> = BTreeMap::new();
@@ -143,7 +147,8 @@ impl Symbolizer {
     }
 
     fn find_in_vdso(&mut self, frames: &[(Frame, u64)]) {
-        let Some(source) = self.vdso.as_ref().map(|vdso| elf(vdso, false)) else {
+        let vdso = self.vdso.get_or_init(|| SymbolFile::vdso().ok().flatten());
+        let Some(source) = vdso.as_ref().map(|vdso| elf(vdso, false)) else {
             return self.leave_unknown(frames, Some("[vdso]"));
         };
         self.ask(&source, frames, &|_| Some("[vdso]".to_owned()));
@@ -218,11 +223,11 @@ impl Symbolizer {
         let Some(space) = code.space(id) else {
             return Symbol::unknown(address, None);
         };
-        let map = self.perf_maps.entry(id).or_insert_with(|| {
-            let file = space.perf_map.as_ref();
-            file.and_then(|file| PerfMap::read(file).ok())
-                .unwrap_or_default()
-        });
+        let map = self.perf_maps.entry(id).or_default();
+        if let Some(file) = &space.perf_map {
+            // What can't be read now has no names.
+            let _ = map.update(file);
+        }
         match map.find(address.wrapping_sub(back)) {
             Some((name, offset)) => Symbol {
                 name: Some(name.to_owned()),

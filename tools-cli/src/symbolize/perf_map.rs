@@ -13,6 +13,8 @@ const UP_TO_BYTES: u64 = 1 << 30;
 #[derive(Debug, Default)]
 pub(super) struct PerfMap {
     symbols: Vec<Symbol>,
+    /// Size of the file when it was read; runtimes only add to it.
+    file_bytes: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -23,12 +25,20 @@ struct Symbol {
 }
 
 impl PerfMap {
-    /// Reads the file as it is now.
-    pub(super) fn read(mut file: &File) -> io::Result<Self> {
+    /// Reads the file if it has changed.
+    pub(super) fn update(&mut self, mut file: &File) -> io::Result<()> {
+        let file_bytes = file.metadata()?.len();
+        if file_bytes == self.file_bytes {
+            return Ok(());
+        }
         let mut text = Vec::new();
         file.rewind()?;
         file.take(UP_TO_BYTES).read_to_end(&mut text)?;
-        Ok(Self::parse(&String::from_utf8_lossy(&text)))
+        *self = Self {
+            file_bytes,
+            ..Self::parse(&String::from_utf8_lossy(&text))
+        };
+        Ok(())
     }
 
     fn parse(text: &str) -> Self {
@@ -37,7 +47,10 @@ impl PerfMap {
         symbols.reverse();
         symbols.sort_by_key(|symbol| symbol.start);
         symbols.dedup_by_key(|symbol| symbol.start);
-        Self { symbols }
+        Self {
+            symbols,
+            file_bytes: 0,
+        }
     }
 
     /// The name of what is at `address`, and the bytes from its start.

@@ -5,17 +5,8 @@ mod x86_64;
 
 pub use x86_64::{
     FIRST_STACK_ARGUMENT, FUNCTION_ARGUMENTS, INSTRUCTION_POINTER, RETURN_VALUE, STACK_POINTER,
-    SYSCALL_ARGUMENTS, register,
+    SYSCALL_ARGUMENTS,
 };
-
-/// A register as an operand names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Register {
-    /// Bytes from the start of `struct pt_regs` to it, or to the part of it that is named.
-    pub offset: u32,
-    /// How many bytes of it are named.
-    pub bytes: u8,
-}
 
 /// What kind of parameter a function has, as far as calling it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -142,6 +142,7 @@ impl Expr {
             | ExprKind::Cast(..)
             | ExprKind::SizeofType(_)
             | ExprKind::SizeofExpr(_)
+            | ExprKind::Variable(Variable::Task)
             | ExprKind::Member { .. } => true,
             ExprKind::Integer(_)
             | ExprKind::Character(_)

@@ -3,7 +3,10 @@
 mod prepare;
 mod report;
 
-use std::time::{Duration, Instant};
+use std::{
+    os::fd::AsFd as _,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use probes_common::Settings;
@@ -22,7 +25,7 @@ use crate::{
     collect::{Events, Processes},
     compile::PidNamespace,
     kernel::pid_namespace,
-    load::MapSizes,
+    load::{Body, MapSizes},
     render::EventTable,
     resolve::Resolved,
     spec::TraceSpec,
@@ -110,7 +113,7 @@ pub async fn run(
     let resolved = Resolved { probes, ..resolved };
     let mut session = Session::start(request, resolved, plan, console).await?;
     let mut events = Events::open(session.maps())?;
-    session.watch(std::os::fd::AsFd::as_fd(&events), TICK)?;
+    session.watch(events.as_fd(), TICK)?;
     report.begin(&session, console)?;
     let started = Instant::now();
     let ended = loop {
@@ -170,7 +173,7 @@ fn needs_processes(options: &Options) -> anyhow::Result<Option<Processes>> {
 fn show(prepared: &Prepared, specs: &[TraceSpec], console: &mut Console<'_>) {
     let mut shown = Vec::new();
     for (probe, body) in prepared.probes.iter().zip(&prepared.bodies) {
-        let crate::load::Body::Trace(number) = *body else {
+        let Body::Trace(number) = *body else {
             continue;
         };
         let (Some(functions), Some(spec)) = (prepared.functions.get(number), specs.get(probe.spec))

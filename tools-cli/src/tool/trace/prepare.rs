@@ -56,16 +56,26 @@ pub(super) fn prepare(
 ) -> anyhow::Result<Prepared> {
     let mut preparer = Preparer {
         common,
-        kernel: Btf::of_kernel().ok().map(Arc::new),
+        kernel: None,
         tracefs: None,
         programs: HashMap::new(),
         prepared: Prepared::default(),
     };
+    if needs_kernel_types(&probes, specs) {
+        preparer.kernel = Btf::of_kernel().ok().map(Arc::new);
+    }
     for probe in probes {
         let spec = specs.get(probe.spec).context("a probe of no spec")?;
         preparer.add(probe, spec)?;
     }
     Ok(preparer.prepared)
+}
+
+/// A program's functions can do without the kernel's types if nothing is named.
+fn needs_kernel_types(probes: &[Probe], specs: &[TraceSpec]) -> bool {
+    let is_of_kernel = |point: &AttachPoint| !matches!(point, AttachPoint::User(_));
+    let mut points = probes.iter().flat_map(|probe| &probe.points);
+    points.any(is_of_kernel) || specs.iter().any(TraceSpec::needs_types)
 }
 
 struct Preparer {
