@@ -80,8 +80,9 @@ pub struct Settings {
     pub hidden_tgid: u32,
     /// Bytes in the ring buffer from which on somebody is to be woken to read them.
     pub wake_bytes: u32,
-    /// Makes the size a multiple of 8.
-    pub reserved: u32,
+    /// Offset in bytes of the stack pointer in a `struct pt_regs`; 0 for a return probe that needs
+    /// nothing from its function's entry.
+    pub stack_pointer_offset: u32,
 }
 
 /// What stacks are told apart by: a key of the map `STACKS`.
@@ -146,6 +147,12 @@ pub const PREDICATE_PLACEHOLDER: u64 = 0x7072_6564_6963_6174;
 
 /// The same for the generated function `values`.
 pub const VALUES_PLACEHOLDER: u64 = 0x7661_6c75_6573_2121;
+
+/// The same for the generated function `entry_values`.
+pub const ENTRY_PLACEHOLDER: u64 = 0x656e_7472_7921_2121;
+
+/// The most values that are saved at a function's entry for its return.
+pub const SAVED_VALUES: usize = 16;
 
 /// Buffers on each CPU for programs that preempt each other; number 0 is for those that can't.
 pub const STACK_BUFFERS: u32 = 17;
@@ -220,17 +227,20 @@ pub enum Loss {
     Event = 4,
     /// A value could not be read because its memory was not there.
     Fault = 5,
+    /// A return was not shown: what was saved at the function's entry is not there.
+    Entry = 6,
 }
 
 impl Loss {
     /// All kinds, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NotFollowed,
         Self::StackTable,
         Self::StackFrames,
         Self::StackBuffers,
         Self::Event,
         Self::Fault,
+        Self::Entry,
     ];
     /// Number of kinds.
     pub const COUNT: u32 = Self::ALL.len() as u32;

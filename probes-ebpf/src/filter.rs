@@ -89,6 +89,13 @@ pub(crate) fn passes() -> bool {
         && passes_cgroup()
 }
 
+/// The same at the entry of a function whose return is asked about: what may change until then is
+/// looked at when it returns.
+#[inline(always)]
+pub(crate) fn passes_at_entry() -> bool {
+    passes_thread() && passes_process()
+}
+
 #[inline(always)]
 fn passes_cpu() -> bool {
     // SAFETY: the helper has no conditions.

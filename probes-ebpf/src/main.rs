@@ -11,6 +11,7 @@
 mod cookie;
 mod count;
 mod counter;
+mod entry;
 mod filter;
 mod follow;
 mod maps;

@@ -2,9 +2,11 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{CgroupArray, HashMap, PerCpuArray, RingBuf},
+    maps::{CgroupArray, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use probes_common::{Loss, STACK_BUFFERS, StackHeader, StackKey};
+
+use crate::entry::{Call, Saved};
 
 /// Calls of each probe, by the probe's number.
 #[map]
@@ -37,6 +39,10 @@ pub(crate) static FRAMES: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// trace's events, on their way to user space.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// What was saved at entries, for returns. Of entries that never return, the oldest make room.
+#[map]
+pub(crate) static SAVED: LruHashMap<Call, Saved> = LruHashMap::with_max_entries(1, 0);
 
 /// Where stacks are put together, some for each CPU; the loader sets the size of one.
 #[map]

@@ -1,6 +1,6 @@
 //! trace's body: a record of each event that passes the predicate.
 
-use core::{arch::asm, ffi::c_void};
+use core::{arch::asm, ffi::c_void, ptr};
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
@@ -12,6 +12,7 @@ use probes_common::{COOKIE_PROBE, EventHeader, Loss, PREDICATE_PLACEHOLDER, VALU
 use crate::{
     cookie::cookie,
     counter,
+    entry::{self, Saved},
     filter::{self, Task},
     maps::{EVENTS, LOSSES},
     settings::setting,
@@ -22,18 +23,36 @@ use crate::{
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "kprobe/trace")]
 extern "C" fn trace(ctx: *mut c_void) -> u32 {
-    if !filter::passes() || predicate(ctx) == 0 {
+    if !filter::passes() {
         return 0;
+    }
+    if setting!(stack_pointer_offset) == 0 {
+        send(ctx, ptr::null());
+        return 0;
+    }
+    match entry::take(ctx, (cookie(ctx) & COOKIE_PROBE) as u32) {
+        Some(saved) => send(ctx, &raw const saved),
+        None => counter::increment(&LOSSES, Loss::Entry as u32),
+    }
+    0
+}
+
+/// Sends the record if the predicate is true. `saved` is what was saved at the function's entry, if
+/// the generated functions ask for it.
+#[inline(always)]
+fn send(ctx: *mut c_void, saved: *const Saved) {
+    if predicate(ctx, saved) == 0 {
+        return;
     }
     let task = Task::current_in_namespace();
     let tgid = task.map_or(0, Task::tgid);
     let hidden = setting!(hidden_tgid);
     if hidden != 0 && tgid == hidden {
-        return 0;
+        return;
     }
     let Some(mut record) = EVENTS.reserve_bytes(record_bytes(), 0) else {
         counter::increment(&LOSSES, Loss::Event as u32);
-        return 0;
+        return;
     };
     let header: *mut EventHeader = record.as_mut_ptr().cast();
     // SAFETY: the record has room for the header, and what follows is the values.
@@ -55,11 +74,10 @@ extern "C" fn trace(ctx: *mut c_void) -> u32 {
     };
     // SAFETY: as above.
     unsafe { header.write(event) };
-    if self::values(ctx, values) != 0 {
+    if self::values(ctx, values, saved) != 0 {
         counter::increment(&LOSSES, Loss::Fault as u32);
     }
     submit(record);
-    0
 }
 
 /// The size of a record; the verifier must know it.
@@ -102,12 +120,12 @@ fn submit(record: RingBufBytes<'_>) {
 /// Replaced by what the probe's predicate is compiled to: not 0 if the event counts.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn predicate(ctx: *mut c_void) -> u64 {
+extern "C" fn predicate(ctx: *mut c_void, saved: *const Saved) -> u64 {
     let result: u64;
     // SAFETY: loads a constant. Assembly, because the compiler must know nothing of the function.
     unsafe {
         asm!("r0 = {placeholder} ll", placeholder = const PREDICATE_PLACEHOLDER, in("r1") ctx,
-             lateout("r0") result);
+             in("r2") saved, lateout("r0") result);
     }
     result
 }
@@ -116,12 +134,12 @@ extern "C" fn predicate(ctx: *mut c_void) -> u64 {
 /// be read.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn values(ctx: *mut c_void, values: *mut u8) -> u64 {
+extern "C" fn values(ctx: *mut c_void, values: *mut u8, saved: *const Saved) -> u64 {
     let result: u64;
     // SAFETY: as above.
     unsafe {
         asm!("r0 = {placeholder} ll", placeholder = const VALUES_PLACEHOLDER, in("r1") ctx,
-             in("r2") values, lateout("r0") result);
+             in("r2") values, in("r3") saved, lateout("r0") result);
     }
     result
 }

@@ -76,6 +76,87 @@ fn return_values_and_signed_arithmetic() {
 }
 
 #[test]
+fn returns_know_what_their_functions_were_called_with() {
+    for way in ["uprobe.multi", "uprobe", "uprobe.single"] {
+        if Kernel::current().should_attach(way) {
+            let text = r#"nested_sum "%d of %d, %d", retval, $entry(arg1), $latency > 0"#;
+            let probe = format!("r:{}", function(text));
+            let finished = run(&["--attach-with", way], &probe, "sum", "4");
+            let expected = [
+                "0 of 0, 1",
+                "0 of 0, 1",
+                "1 of 1, 1",
+                "0 of 0, 1",
+                "1 of 1, 1",
+                "3 of 2, 1",
+                "0 of 0, 1",
+                "1 of 1, 1",
+                "3 of 2, 1",
+                "6 of 3, 1",
+            ];
+            assert_eq!(messages(&finished), expected, "{way}");
+        }
+    }
+}
+
+#[test]
+fn threads_and_recursion_keep_entries_and_returns_together() {
+    let probe = |relation: &str| {
+        let text = format!("nested_sum (retval {relation} $entry(arg1) * ($entry(arg1) + 1) / 2)");
+        format!("r:{}", function(&text))
+    };
+    let (right, wrong) = (probe("=="), probe("!="));
+    let calls = fixture("calls");
+    let finished = Finished::of(trace(&[&right, &wrong, "--", &calls, "sum", "800", "8"]));
+    // Of eight calls in a row the numbers are 0 to 7, and each calls itself that often.
+    let expected = 8 * 800 / 8 * (1 + 2 + 3 + 4 + 5 + 6 + 7 + 8);
+    assert_eq!(messages(&finished).len(), expected, "{}", finished.stderr);
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+
+    let finished = run(&[], &wrong, "sum", "800");
+    assert_eq!(messages(&finished), Vec::<String>::new());
+}
+
+#[test]
+fn entries_that_never_return_are_not_taken_for_others() {
+    let probe = format!("r:{}", function(r#"leap "%d %d", retval, $entry(arg1)"#));
+    let finished = run(&[], &probe, "leap", "6");
+    assert_eq!(messages(&finished), ["0 0", "2 2", "4 4"]);
+}
+
+#[test]
+fn kernel_functions_know_what_they_were_called_with() {
+    let stacks = fixture("stacks");
+    let probe = r#"r::vfs_read ($entry(count) == 1) "%d %s %d", retval, $entry(file->f_path.dentry->d_name.name), $latency > 0"#;
+    for way in ["kprobe.multi", "kprobe", "kprobe.single"] {
+        let finished = Finished::of(trace(&[
+            "--attach-with",
+            way,
+            probe,
+            "--",
+            &stacks,
+            "read",
+            "3",
+        ]));
+        if Kernel::current().should_attach(way) {
+            assert_eq!(messages(&finished), ["1 zero 1"; 3], "{way}: {finished:#?}");
+        } else {
+            finished.assert_failure(1, "failed to attach any of ");
+        }
+    }
+    let finished = Finished::of(trace(&[
+        "--attach-with",
+        "fentry",
+        probe,
+        "--",
+        &stacks,
+        "read",
+        "3",
+    ]));
+    finished.assert_failure(1, "");
+}
+
+#[test]
 fn signatures_name_parameters() {
     let probe = function(r#"pk_work(long count) (count / 2 == 1) "%ld %s", count, $comm"#);
     let finished = run(&[], &probe, "work", "9");

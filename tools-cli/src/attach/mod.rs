@@ -221,13 +221,10 @@ pub struct Skipped {
 }
 
 impl Attached {
-    /// Number of probes that are live.
-    #[must_use]
-    pub fn live_count(&self) -> usize {
-        self.live_points
-            .iter()
-            .filter(|&&points| points > 0)
-            .count()
+    /// The numbers of the probes that are live.
+    pub fn live(&self) -> impl Iterator<Item = u32> {
+        let numbered = (0..).zip(&self.live_points);
+        numbered.filter_map(|(index, &points)| (points > 0).then_some(index))
     }
 
     /// Events that the kernel did not run our programs for: recursion, and probes hit while they

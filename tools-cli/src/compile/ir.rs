@@ -198,7 +198,7 @@ impl Node {
     }
 
     pub(super) fn latency(span: Span) -> Self {
-        Self::new(Op::Latency, span, true)
+        Self::new(Op::Latency, span, false)
     }
 
     pub(super) fn load(address: Self, bytes: u8, space: Space, span: Span) -> Self {

@@ -29,7 +29,8 @@ pub struct Entry {
     /// `entry_values(r1 = context, r2 = where to put `bytes` bytes) -> r0 = 0`; leaves the first 8
     /// bytes alone.
     pub function: CompiledFn,
-    /// 8 bytes, in which the caller puts `bpf_ktime_get_ns()`, and 8 for each value.
+    /// 8 bytes, in which the caller puts the time, then, for the functions at the return, the
+    /// nanoseconds since; and 8 for each value.
     pub bytes: u32,
 }
 

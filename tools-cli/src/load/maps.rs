@@ -32,6 +32,8 @@ pub struct MapSizes {
     pub frames_bytes: u32,
     /// Bytes of the buffer that takes events to user space; a power of two of pages.
     pub events_bytes: u32,
+    /// Calls that have begun and not returned yet.
+    pub calls: u32,
 }
 
 /// The maps that tools read and write, by their names in the object.
@@ -53,6 +55,8 @@ pub enum MapName {
     Frames,
     /// Events, on their way to user space.
     Events,
+    /// What was saved at entries, for returns.
+    Saved,
     /// Where stacks are put together.
     Buffers,
     /// Which of these are in use.
@@ -60,7 +64,7 @@ pub enum MapName {
 }
 
 impl MapName {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Counts,
         Self::Losses,
         Self::Pids,
@@ -69,6 +73,7 @@ impl MapName {
         Self::Stacks,
         Self::Frames,
         Self::Events,
+        Self::Saved,
         Self::Buffers,
         Self::Taken,
     ];
@@ -83,6 +88,7 @@ impl MapName {
             Self::Stacks => "STACKS",
             Self::Frames => "FRAMES",
             Self::Events => "EVENTS",
+            Self::Saved => "SAVED",
             Self::Buffers => "BUFFERS",
             Self::Taken => "TAKEN",
         }
@@ -98,6 +104,7 @@ impl MapSizes {
             MapName::Followed => spec.entries = self.followed.max(1),
             MapName::Stacks => spec.entries = self.stacks.max(1),
             MapName::Events => spec.entries = self.events_bytes.max(spec.entries),
+            MapName::Saved => spec.entries = self.calls.max(1),
             MapName::Frames => spec.entries = self.frames_bytes.max(spec.entries),
             MapName::Buffers => spec.value_bytes += 2 * self.stack_bytes,
             MapName::Losses | MapName::Cgroup | MapName::Taken => {}

@@ -39,6 +39,8 @@ pub enum Body {
     Stack,
     /// Sends what the generated functions of this number tell of its probe.
     Trace(usize),
+    /// Saves at a function's entry what the generated functions of this number need at its return.
+    Entry(usize),
     /// Remembers the children of followed processes.
     FollowFork,
     /// Forgets them.
@@ -52,6 +54,7 @@ impl Body {
             Self::Stack if variant.preemptible => "stack_preemptible",
             Self::Stack => "stack",
             Self::Trace(_) => "trace",
+            Self::Entry(_) => "enter",
             Self::FollowFork => "follow_fork",
             Self::ForgetTask => "forget_task",
         }
@@ -116,6 +119,9 @@ const TASK_REGISTERS: Release = Release {
 
 /// `bp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 const FRAME_POINTER_OFFSET: u32 = 32;
+
+/// `sp`, likewise.
+const STACK_POINTER_OFFSET: u32 = 152;
 
 /// Since this release there are atomic operations that give the old value (commit 5ffa25502b5a).
 const ATOMIC_FETCH: Release = Release {
@@ -262,7 +268,7 @@ impl Loader {
 
     /// The generated functions of `body`, if it has some.
     fn function(&self, body: Body, context: Context) -> Result<Option<&Compiled>, Error> {
-        let Body::Trace(number) = body else {
+        let (Body::Trace(number) | Body::Entry(number)) = body else {
             return Ok(None);
         };
         let mut functions = self.functions.get(number).into_iter().flatten();
@@ -291,7 +297,7 @@ impl Loader {
         self.read_only.borrow_mut().push(read_only);
         let mut instructions = take_program(&object, body.symbol(variant))?;
         if let Some(function) = function {
-            splice::insert(&mut instructions, function)?;
+            splice::insert(&mut instructions, body, function)?;
         }
         let mut linked = self.linked.borrow_mut();
         linked.insert((body, variant), instructions.clone());
@@ -312,6 +318,10 @@ impl Loader {
             walk_ourselves: self.settings.walk_ourselves
                 & u32::from(self.release >= TASK_REGISTERS),
             frame_pointer_offset: FRAME_POINTER_OFFSET,
+            stack_pointer_offset: match function.and_then(|function| function.entry.as_ref()) {
+                Some(_) => STACK_POINTER_OFFSET,
+                None => 0,
+            },
             ..self.settings
         };
         let globals = [("SETTINGS", (maps::settings_bytes(&settings), true))];

@@ -4,16 +4,23 @@ use aya_obj::generated::{
     BPF_ALU64, BPF_CALL, BPF_DW, BPF_EXIT, BPF_IMM, BPF_JMP, BPF_K, BPF_LD, BPF_MOV,
     BPF_PSEUDO_CALL, bpf_insn,
 };
-use probes_common::{PREDICATE_PLACEHOLDER, VALUES_PLACEHOLDER};
+use probes_common::{ENTRY_PLACEHOLDER, PREDICATE_PLACEHOLDER, VALUES_PLACEHOLDER};
 
-use super::Error;
+use super::{Body, Error};
 use crate::compile::Compiled;
 
 /// A placeholder's body: a 64-bit constant, which takes two places, and the exit.
 const PLACEHOLDER_LENGTH: usize = 3;
 
-/// Replaces the placeholders in `program`, which has its calls linked already.
-pub(super) fn insert(program: &mut Vec<bpf_insn>, compiled: &Compiled) -> Result<(), Error> {
+/// Replaces the placeholders in the program of `body`, which has its calls linked already.
+pub(super) fn insert(
+    program: &mut Vec<bpf_insn>,
+    body: Body,
+    compiled: &Compiled,
+) -> Result<(), Error> {
+    if let (Body::Entry(_), Some(entry)) = (body, &compiled.entry) {
+        return replace(program, ENTRY_PLACEHOLDER, &entry.function.instructions);
+    }
     let always = [set_result(1), exit()];
     let predicate = compiled.predicate.as_ref();
     let predicate = predicate.map_or(&always[..], |predicate| &predicate.instructions);

@@ -109,6 +109,19 @@ pub struct TracepointPoint {
     pub id: u64,
 }
 
+impl AttachPoint {
+    /// The entry of the function whose return this is.
+    #[must_use]
+    pub fn at_entry(&self) -> Self {
+        let moment = Moment::Entry;
+        match self.clone() {
+            Self::Kernel(point) => Self::Kernel(KernelPoint { moment, ..point }),
+            Self::User(point) => Self::User(UserPoint { moment, ..point }),
+            tracepoint @ Self::Tracepoint(_) => tracepoint,
+        }
+    }
+}
+
 impl fmt::Display for AttachPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -147,7 +147,8 @@ impl Session {
     /// How many of them are live.
     #[must_use]
     pub fn live_count(&self) -> usize {
-        self.attached.live_count()
+        let is_report = |index: &u32| !matches!(self.bodies.of(*index), Some(Body::Entry(_)));
+        self.attached.live().filter(is_report).count()
     }
 
     /// What is said when the probes are live.
@@ -336,6 +337,9 @@ fn lost(loss: Loss, count: Grouped) -> String {
             format!("did not count {count} events: too many tasks in a probe on one CPU")
         }
         Loss::Event => format!("lost {count} events: raise -b"),
+        Loss::Entry => format!(
+            "did not show {count} returns: what their functions had been called with was not saved"
+        ),
         Loss::Fault => format!("could not read all values of {count} events: memory not there"),
     }
 }

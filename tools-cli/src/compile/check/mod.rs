@@ -7,11 +7,12 @@ mod operators;
 
 use std::rc::Rc;
 
+use probes_common::SAVED_VALUES;
+
 pub(super) use self::arguments::Known;
 use super::{
     error::Problem,
     ir::{Node, Question, TextSource},
-    layout::MAX_SLOTS,
     site::{Context, Site, Space},
     ty::{IntKind, IntTy, Sources, Ty},
 };
@@ -277,8 +278,8 @@ impl Checker<'_> {
         let written = operand.span.of(self.text);
         let mut known = self.entry_values.iter();
         let known = known.position(|node| node.span.of(self.text) == written);
-        if known.is_none() && self.entry_values.len() >= MAX_SLOTS {
-            let problem = Problem::TooBig("at most 64 values are saved at entry");
+        if known.is_none() && self.entry_values.len() >= SAVED_VALUES {
+            let problem = Problem::TooBig("at most 16 values are saved at entry");
             return Err(self.report(problem, span, ""));
         }
         let number = known.unwrap_or_else(|| {

@@ -7,8 +7,6 @@ use crate::compile::{
     site::Space,
 };
 
-/// `bpf_ktime_get_ns`
-pub(super) const KTIME_GET_NS: u32 = 5;
 const GET_SMP_PROCESSOR_ID: u32 = 8;
 const GET_CURRENT_PID_TGID: u32 = 14;
 const GET_CURRENT_UID_GID: u32 = 15;

@@ -57,7 +57,8 @@ const SAVED: Reg = Reg::R8;
 /// A second operand that has waited on the stack.
 const SCRATCH: Reg = Reg::R9;
 
-/// Bytes of what is saved at a function's entry before the values: the time, which the caller saves.
+/// Bytes of what is saved at a function's entry before the values: the time, which the caller saves,
+/// and at the return replaces by the time since.
 const SAVED_TIME_BYTES: u8 = 8;
 
 /// `EFAULT`, as helpers return it.

@@ -1,6 +1,6 @@
 //! Words into registers.
 
-use super::{Emitter, Error, FOR_ADDRESS, SAVED, SAVED_TIME_BYTES, SCRATCH, helper::KTIME_GET_NS};
+use super::{Emitter, Error, FOR_ADDRESS, SAVED, SAVED_TIME_BYTES, SCRATCH};
 use crate::compile::{
     asm::{Alu, Jump, Reg, Source},
     ir::{Arithmetic, Node, Op},
@@ -51,12 +51,7 @@ impl Emitter<'_> {
                 let offset = i16::from(SAVED_TIME_BYTES) + offset_of(*number) * 8;
                 self.code.load(dst, SAVED, offset, 8);
             }
-            Op::Latency => {
-                self.code.call(KTIME_GET_NS);
-                self.code.load(SCRATCH, SAVED, 0, SAVED_TIME_BYTES);
-                self.code.alu(Alu::Sub, Reg::R0, Source::Reg(SCRATCH));
-                self.code.mov(dst, Reg::R0);
-            }
+            Op::Latency => self.code.load(dst, SAVED, 0, SAVED_TIME_BYTES),
             Op::Load {
                 address,
                 bytes,

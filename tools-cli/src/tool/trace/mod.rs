@@ -34,6 +34,9 @@ use crate::{
 /// How often events are looked for while there are few.
 const TICK: Duration = Duration::from_millis(4);
 
+/// Calls that may be under way at a time, where something is saved at their entries.
+const CALLS: u32 = 1 << 16;
+
 /// Frames of each part of a stack.
 const DEPTH: u32 = 127;
 
@@ -99,6 +102,7 @@ pub async fn run(
         bodies,
         functions,
     } = prepared;
+    let saves_at_entry = bodies.iter().any(|body| matches!(body, Body::Entry(_)));
     let mut report = Report::new(options, &bodies, &functions, needs_processes(options)?);
     let plan = Plan {
         bodies: Bodies::Each(bodies),
@@ -107,6 +111,7 @@ pub async fn run(
         sizes: MapSizes {
             stack_bytes: DEPTH * 8,
             events_bytes: options.buffer_bytes,
+            calls: if saves_at_entry { CALLS } else { 1 },
             ..MapSizes::default()
         },
     };
@@ -188,6 +193,10 @@ fn show(prepared: &Prepared, specs: &[TraceSpec], console: &mut Console<'_>) {
             continue;
         };
         console.say(format_args!("{}", spec.text));
+        if let Some(entry) = &compiled.entry {
+            let listing = entry.function.listing(&spec.text);
+            console.say(format_args!("at entry:\n{listing}"));
+        }
         if let Some(predicate) = &compiled.predicate {
             console.say(format_args!(
                 "predicate:\n{}",

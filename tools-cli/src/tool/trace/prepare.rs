@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::{
     compile::{
@@ -106,7 +106,19 @@ impl Preparer {
             };
             let offer = self.offer(first, spec)?;
             let functions = self.compile(spec, &offer)?;
+            let needs_entry = functions
+                .iter()
+                .any(|(_, compiled)| compiled.entry.is_some());
             let function = self.number(functions);
+            if needs_entry {
+                // Right before it, because the programs find each other by that.
+                self.prepared.bodies.push(Body::Entry(function));
+                self.prepared.probes.push(Probe {
+                    name: name.clone(),
+                    spec: number,
+                    points: points.iter().map(AttachPoint::at_entry).collect(),
+                });
+            }
             self.prepared.bodies.push(Body::Trace(function));
             self.prepared.probes.push(Probe {
                 name: name.clone(),
@@ -145,12 +157,8 @@ impl Preparer {
                 site: offer.types.as_deref(),
             };
             match compile::compile(spec, &offer.site, sources, &options) {
-                Ok(compiled) if compiled.entry.is_some() => {
-                    bail!(
-                        "`$entry` and `$latency` are not supported yet: {}",
-                        spec.text
-                    );
-                }
+                // There, nothing tells which entry a return belongs to.
+                Ok(compiled) if compiled.entry.is_some() && context == Context::Trampoline => {}
                 Ok(compiled) => functions.push((context, compiled)),
                 Err(mistakes) if functions.is_empty() => return Err(mistakes.into()),
                 Err(_) => {}
@@ -399,9 +407,11 @@ fn by_operands(points: Vec<AttachPoint>) -> Vec<Vec<AttachPoint>> {
 fn is_same(left: &Functions, right: &Functions) -> bool {
     let is_equal = |left: &Compiled, right: &Compiled| {
         let predicate = |it: &Compiled| it.predicate.as_ref().map(compile::CompiledFn::bytes);
+        let entry = |it: &Compiled| it.entry.as_ref().map(|entry| entry.function.bytes());
         left.layout == right.layout
             && left.values.bytes() == right.values.bytes()
             && predicate(left) == predicate(right)
+            && entry(left) == entry(right)
     };
     left.len() == right.len()
         && left
