@@ -447,3 +447,23 @@ fn a_field_that_a_program_does_not_have_is_marked() {
     finished.assert_failure(1, "unknown field `idd` of struct request");
     finished.assert_failure(1, "did you mean `id`?");
 }
+
+#[test]
+fn events_of_all_cpus_are_in_order_of_time() {
+    let calls = fixture("calls");
+    let event = "t:syscalls:sys_enter_getppid";
+    let finished = Finished::of(trace(&[
+        "--json", event, "--", &calls, "getppid", "5000", "8",
+    ]));
+    let times: Vec<String> = finished
+        .stdout
+        .lines()
+        .filter_map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).ok()?["time"]
+                .as_str()
+                .map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(times.len(), 8 * 5000, "{}", finished.stderr);
+    assert!(times.is_sorted());
+}

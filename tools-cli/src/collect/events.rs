@@ -11,6 +11,7 @@ use probes_common::{COMM_BYTES, EventHeader};
 use super::Error;
 use crate::{
     bytes::{addresses, array_at},
+    kernel::{clock, ring_positions::RingPositions},
     load::{MapName, Maps},
 };
 
@@ -38,10 +39,23 @@ pub struct Event<'a> {
 /// The events of a run.
 pub struct Events {
     records: RingBuf<MapData>,
-    /// The records taken last, one behind the other.
+    positions: RingPositions,
+    /// Up to where is being read.
+    horizon: Option<Horizon>,
+    /// Records that have been read, one behind the other.
     bytes: Vec<u8>,
     /// Where each begins and ends, with its time.
     places: Vec<(u64, usize, usize)>,
+    /// How many of them have been given out.
+    given: usize,
+}
+
+/// A moment, and where the buffer ended then. Records get their time after their place, so when all
+/// places up to here have been read, no event is to come that is older.
+#[derive(Clone, Copy, Debug)]
+struct Horizon {
+    time_ns: u64,
+    position: u64,
 }
 
 impl Events {
@@ -51,19 +65,45 @@ impl Events {
     ///
     /// When it can't be opened.
     pub fn open(maps: &Maps) -> Result<Self, Error> {
-        let records = MapData::from_fd(maps.duplicate(MapName::Events)?)?;
+        let map = maps.duplicate(MapName::Events)?;
+        let positions = RingPositions::map(map.as_fd())?;
+        let records = MapData::from_fd(map)?;
         Ok(Self {
             records: RingBuf::try_from(Map::RingBuf(records))?,
+            positions,
+            horizon: None,
             bytes: Vec::new(),
             places: Vec::new(),
+            given: 0,
         })
     }
 
-    /// Takes what there is, at most `limit_bytes` and a record, in order of time.
-    pub fn take(&mut self, limit_bytes: usize) -> impl Iterator<Item = Event<'_>> {
-        self.bytes.clear();
-        self.places.clear();
-        while self.bytes.len() < limit_bytes
+    /// Takes what has happened until now, in order of time, across CPUs and from one call to the
+    /// next; nothing while an event from before is still being written.
+    pub fn take(&mut self) -> impl Iterator<Item = Event<'_>> {
+        let horizon = self.read();
+        if self.positions.consumed() < horizon.position {
+            return self.give_before(0);
+        }
+        self.horizon = None;
+        self.give_before(horizon.time_ns)
+    }
+
+    /// Takes all there is at the end, in order of time.
+    pub fn take_rest(&mut self) -> impl Iterator<Item = Event<'_>> {
+        self.horizon = None;
+        self.read();
+        self.give_before(u64::MAX)
+    }
+
+    /// Reads up to the horizon, or up to what is still being written.
+    fn read(&mut self) -> Horizon {
+        self.forget_given();
+        let horizon = *self.horizon.get_or_insert_with(|| Horizon {
+            time_ns: clock::monotonic_ns(),
+            position: self.positions.produced(),
+        });
+        while self.positions.consumed() < horizon.position
             && let Some(record) = self.records.next()
         {
             let Some(time_ns) = array_at(&record, offset_of!(EventHeader, time_ns)) else {
@@ -74,11 +114,32 @@ impl Events {
             let place = (u64::from_ne_bytes(time_ns), start, self.bytes.len());
             self.places.push(place);
         }
+        horizon
+    }
+
+    fn give_before(&mut self, time_ns: u64) -> impl Iterator<Item = Event<'_>> {
         // Each CPU's are in order already, and the CPUs' are nearly so.
         self.places.sort();
+        self.given = self.places.partition_point(|place| place.0 < time_ns);
         let bytes = &self.bytes;
-        let records = self.places.iter();
-        records.filter_map(|&(_, start, end)| Event::parse(&bytes[start..end]))
+        let given = &self.places[..self.given];
+        given
+            .iter()
+            .filter_map(|&(_, start, end)| Event::parse(&bytes[start..end]))
+    }
+
+    /// Keeps only what has not been given out.
+    fn forget_given(&mut self) {
+        let mut kept = Vec::new();
+        self.places.drain(..self.given);
+        for (_, start, end) in &mut self.places {
+            let length = *end - *start;
+            kept.extend_from_slice(&self.bytes[*start..*end]);
+            (*start, *end) = (kept.len() - length, kept.len());
+        }
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&kept);
+        self.given = 0;
     }
 }
 

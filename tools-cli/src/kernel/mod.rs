@@ -13,4 +13,5 @@ pub mod mount;
 pub mod perf;
 pub mod pid_namespace;
 pub mod release;
+pub mod ring_positions;
 pub mod sideband;

@@ -11,14 +11,8 @@ use crate::{
     tool::{Console, session::Session},
 };
 
-/// Bytes of events that are sorted and written at a time.
-const AT_A_TIME: usize = 4 << 20;
-
 /// Bytes of lines that are written at a time.
 const WRITE_BYTES: usize = 1 << 16;
-
-/// How many times that is done before signals are listened to again.
-const TIMES: usize = 16;
 
 /// Writes events as they come.
 pub(super) struct Report<'a> {
@@ -95,14 +89,13 @@ impl<'a> Report<'a> {
         Ok(console.results.flush()?)
     }
 
-    /// Writes the events that have come since, but no more than so many that signals are still
-    /// heard.
+    /// Writes the events that have come since.
     pub(super) fn write(
         &mut self,
         events: &mut Events,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        self.write_times(TIMES, events, console)
+        self.write_all(events.take(), console)
     }
 
     /// Writes what there is at the end, and not what goes on to come.
@@ -111,33 +104,24 @@ impl<'a> Report<'a> {
         events: &mut Events,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        let whole_buffer = self.options.buffer_bytes as usize / AT_A_TIME + 1;
-        self.write_times(whole_buffer, events, console)
+        self.write_all(events.take_rest(), console)
     }
 
-    fn write_times(
+    fn write_all<'b>(
         &mut self,
-        times: usize,
-        events: &mut Events,
+        events: impl Iterator<Item = Event<'b>>,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        for _ in 0..times {
-            let mut taken = 0;
-            for event in events.take(AT_A_TIME) {
-                taken += 1;
-                if self.is_done() {
-                    break;
-                }
-                self.add(&event);
-                if self.lines.len() >= WRITE_BYTES {
-                    self.flush(console)?;
-                }
-            }
-            self.flush(console)?;
-            if taken == 0 || self.is_done() {
+        for event in events {
+            if self.is_done() {
                 break;
             }
+            self.add(&event);
+            if self.lines.len() >= WRITE_BYTES {
+                self.flush(console)?;
+            }
         }
+        self.flush(console)?;
         self.namer.settle();
         Ok(())
     }
