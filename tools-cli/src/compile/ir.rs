@@ -215,6 +215,15 @@ impl Node {
         Self::new(Op::CompareText { source, text, ends }, span, true)
     }
 
+    /// Whether it is an address within what the program was called with.
+    pub(super) fn is_in_context(&self) -> bool {
+        match &self.op {
+            Op::ContextAddress(_) => true,
+            Op::Arithmetic(_, left, right) => left.is_in_context() || right.is_in_context(),
+            _ => false,
+        }
+    }
+
     /// What the operation is applied to.
     pub(super) fn operands(&self) -> impl Iterator<Item = &Self> {
         let operands: [Option<&Self>; 3] = match &self.op {

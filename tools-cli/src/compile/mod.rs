@@ -34,7 +34,7 @@ pub use self::{
     output::{Compiled, CompiledFn, Entry},
     site::{
         Context, Field, FunctionSite, Location, Operand, OperandPlace, Site, Space, TracepointSite,
-        UsdtSite,
+        UsdtSite, Wrapper,
     },
     ty::Sources,
 };

@@ -33,9 +33,32 @@ pub struct FunctionSite {
     pub at_return: bool,
     /// Where it runs.
     pub space: Space,
-    /// Whether it is one of the `__x64_sys_*`, which take the registers of the system call in
-    /// memory, where the system call's own arguments are.
-    pub is_syscall_wrapper: bool,
+    /// Which wrapper of a system call it is, if it is one.
+    pub wrapper: Option<Wrapper>,
+}
+
+/// A wrapper of a system call: it takes the caller's registers in memory, where the system call's
+/// own arguments are (arch/x86/include/asm/syscall_wrapper.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrapper {
+    /// `__x64_sys_*`, for 64-bit programs.
+    Native,
+    /// `__ia32_sys_*` and `__ia32_compat_sys_*`, for 32-bit programs.
+    Ia32,
+}
+
+impl Wrapper {
+    /// The wrapper that a kernel function is, and the name of its system call.
+    #[must_use]
+    pub fn of(function: &str) -> Option<(Self, &str)> {
+        let prefixes = [
+            ("__x64_sys_", Self::Native),
+            ("__ia32_compat_sys_", Self::Ia32),
+            ("__ia32_sys_", Self::Ia32),
+        ];
+        let named = |(prefix, wrapper)| Some((wrapper, function.strip_prefix(prefix)?));
+        prefixes.into_iter().find_map(named)
+    }
 }
 
 /// A tracepoint.

@@ -8,6 +8,9 @@ pub const FUNCTION_ARGUMENTS: [u32; 6] = [112, 104, 96, 88, 72, 64];
 /// `syscall` overwrites.
 pub const SYSCALL_ARGUMENTS: [u32; 6] = [112, 104, 96, 56, 72, 64];
 
+/// The same for 32-bit programs: ebx, ecx, edx, esi, edi, ebp.
+pub const IA32_SYSCALL_ARGUMENTS: [u32; 6] = [40, 88, 96, 104, 112, 32];
+
 /// What a function returned: rax.
 pub const RETURN_VALUE: u32 = 80;
 

@@ -5,7 +5,7 @@ use crate::{
     compile::{
         abi::{self, Class, Passed},
         ir::{Arithmetic, Node},
-        site::{Context, FunctionSite, Operand, OperandPlace, Site, Space},
+        site::{Context, FunctionSite, Operand, OperandPlace, Site, Space, Wrapper},
         ty::{IntTy, Origin, Sources, Ty},
     },
     spec::expr::{Signature, Span},
@@ -22,7 +22,7 @@ pub(in super::super) struct Known {
     /// What the function returns, if known.
     pub(in super::super) returns: Option<Ty>,
     /// Whether arguments are those of a system call, in memory.
-    is_syscall: bool,
+    wrapper: Option<Wrapper>,
     /// For each 8 bytes of arguments in a trampoline's context, whether they are a number.
     trampoline: Vec<bool>,
 }
@@ -45,11 +45,11 @@ impl Known {
         sources: Sources<'_>,
     ) -> Result<Self, types::Error> {
         let named = |id| Ty::Named(Origin::Site, id);
-        let (prototype, is_wrapper) = match site {
-            Site::Function(function) => (function.prototype.as_ref(), function.is_syscall_wrapper),
-            Site::Tracepoint(_) | Site::Usdt(_) => (None, false),
+        let (prototype, given_wrapper) = match site {
+            Site::Function(function) => (function.prototype.as_ref(), function.wrapper),
+            Site::Tracepoint(_) | Site::Usdt(_) => (None, None),
         };
-        let mut is_syscall = is_wrapper;
+        let mut wrapper = given_wrapper;
         let returns = prototype.map(|prototype| named(prototype.returns));
         let typed: Option<Vec<(Option<String>, Ty)>> = match (signature, prototype) {
             (Some((signature, types)), _) => {
@@ -71,7 +71,7 @@ impl Known {
             && let Ty::Composite(composite, _) = sources.open(target)?
             && composite.name.as_deref() == Some("pt_regs")
         {
-            is_syscall = false;
+            wrapper = None;
         }
         // A signature may end early.
         let is_open = typed.is_none()
@@ -105,7 +105,7 @@ impl Known {
         let mut trampoline = Vec::new();
         match prototype {
             // It takes the registers, whatever the system call takes.
-            _ if is_wrapper => trampoline.push(false),
+            _ if given_wrapper.is_some() => trampoline.push(false),
             // The signature may leave some out.
             Some(prototype) => {
                 for given in &prototype.parameters {
@@ -121,7 +121,7 @@ impl Known {
             parameters,
             is_open,
             returns,
-            is_syscall,
+            wrapper,
             trampoline,
         })
     }
@@ -209,7 +209,7 @@ impl Checker<'_> {
         }
         let slot = u32::try_from(index).unwrap_or(u32::MAX);
         if self.context == Context::Trampoline
-            && !self.known.is_syscall
+            && self.known.wrapper.is_none()
             && index >= self.known.trampoline.len()
         {
             let note = self.arguments_there_are(self.known.trampoline.len());
@@ -218,7 +218,7 @@ impl Checker<'_> {
         }
         let node = self.argument_word(function, passed, slot, span);
         let value = int_value(node, IntTy::UNKNOWN);
-        let space = self.known.is_syscall.then_some(Space::User);
+        let space = self.known.wrapper.is_some().then_some(Space::User);
         Ok(Value { space, ..value })
     }
 
@@ -268,7 +268,7 @@ impl Checker<'_> {
     ) -> Node {
         let is_trampoline = self.context == Context::Trampoline;
         let word = |offset| Node::context(offset, 8, span);
-        if self.known.is_syscall {
+        if let Some(wrapper) = self.known.wrapper {
             let registers = if is_trampoline {
                 self.trampoline_word(0, false, span)
             } else {
@@ -278,7 +278,11 @@ impl Checker<'_> {
                 Passed::Register(index) => index,
                 Passed::Stack(_) | Passed::FloatRegister => slot as usize,
             };
-            let offset = abi::SYSCALL_ARGUMENTS.get(index).copied().unwrap_or(0);
+            let arguments = match wrapper {
+                Wrapper::Native => abi::SYSCALL_ARGUMENTS,
+                Wrapper::Ia32 => abi::IA32_SYSCALL_ARGUMENTS,
+            };
+            let offset = arguments.get(index).copied().unwrap_or(0);
             let address = registers.add_constant(offset.into());
             return Node::load(address, 8, Space::Kernel, span);
         }
@@ -319,7 +323,7 @@ impl Checker<'_> {
         let ty = self.open(&parameter.ty, span)?;
         let word = self.argument_word(function, parameter.passed, parameter.trampoline_slot, span);
         let mut value = self.word_as(word, ty, span)?;
-        value.space = Some(if self.known.is_syscall {
+        value.space = Some(if self.known.wrapper.is_some() {
             Space::User
         } else {
             function.space

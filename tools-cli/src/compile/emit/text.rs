@@ -26,9 +26,27 @@ impl Emitter<'_> {
         self.set_argument_to_output(at + TEXT_HEADER_BYTES);
         let capacity = Source::Imm(capacity.cast_signed());
         self.code.alu(Alu::Mov, Reg::R2, capacity);
-        self.code.call(space.read_text());
+        self.read_text(address, space);
         self.code.store(OUTPUT, at + 8, Reg::R0, 4);
         Ok(())
+    }
+
+    /// Reads the text at `address`, which is in register 3. The kernel's types do not tell its own
+    /// memory from a program's (`__user` is for its checker only), but the address does: a program's
+    /// are in the lower half.
+    fn read_text(&mut self, address: &Node, space: Space) {
+        if space == Space::User || address.is_in_context() {
+            return self.code.call(space.read_text());
+        }
+        let [of_program, end] = [(); 2].map(|()| self.code.label());
+        self.code.forget_pointer(Reg::R3);
+        self.code
+            .jump_if(Jump::Sge, Reg::R3, Source::Imm(0), of_program);
+        self.code.call(Space::Kernel.read_text());
+        self.code.jump(end);
+        self.code.place(of_program);
+        self.code.call(Space::User.read_text());
+        self.code.place(end);
     }
 
     /// Jumps to `target` if the text is the same and `wanted` is true, or neither.
@@ -86,7 +104,7 @@ impl Emitter<'_> {
         let at = self.stack.take(bytes, self.code.span)?;
         self.point_to_stack(Reg::R1, at);
         self.code.alu(Alu::Mov, Reg::R2, Source::Imm(bytes.into()));
-        self.code.call(space.read_text());
+        self.read_text(address, space);
         self.code
             .jump_if(Jump::Sle, Reg::R0, Source::Imm(0), self.fault);
         self.compare_bytes(at, wanted, differs);

@@ -6,7 +6,9 @@ use super::{
     world::{Ids, World, function, tracepoint, unknown_function, usdt},
 };
 use crate::{
-    compile::{Compiled, OperandPlace, Options, PidNamespace, Site, Sources, Space, compile},
+    compile::{
+        Compiled, OperandPlace, Options, PidNamespace, Site, Sources, Space, Wrapper, compile,
+    },
     spec::TraceSpec,
 };
 
@@ -372,7 +374,7 @@ fn arguments_of_system_calls() {
         ],
         ids.int(8, true),
     );
-    wrapper.is_syscall_wrapper = true;
+    wrapper.wrapper = Some(Wrapper::Native);
     let mut regs = vec![0; 168];
     for (at, value) in [(112, 3_u64), (104, USER_TEXT), (96, 30), (56, 40), (88, 99)] {
         regs[at..at + 8].copy_from_slice(&value.to_le_bytes());
@@ -553,6 +555,45 @@ fn operands_of_usdt_probes() {
     let text = "u:x:y(int first, char *query) \"%d %s\", first, query";
     let compiled = compile_at(text, &site, &world, Context::PtRegs).expect("it compiles");
     let expected = [Output::Number(-2), Output::Text("select 1".to_owned())];
+    assert_eq!(machine.values(&compiled), expected);
+}
+
+#[test]
+fn system_calls_of_32_bit_programs() {
+    let (world, ids) = World::kernel();
+    let parameters = [("fd", ids.int(4, false)), ("name", ids.char_pointer)];
+    let mut function = function(&parameters, ids.int(8, true));
+    function.wrapper = Some(Wrapper::Ia32);
+    let mut regs = vec![0; 168];
+    for (at, value) in [(40, 3_u64), (88, USER_TEXT), (112, 98), (104, 99)] {
+        regs[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    let mut machine = Machine::new(168)
+        .kernel(THING, &regs)
+        .user(USER_TEXT, b"path\0")
+        .args(&[THING]);
+    let text = "__ia32_sys_x \"%d %s\", fd, name";
+    let compiled = compile_at(text, &Site::Function(function), &world, Context::PtRegs)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let expected = [Output::Number(3), Output::Text("path".to_owned())];
+    assert_eq!(machine.values(&compiled), expected);
+}
+
+#[test]
+fn text_of_programs_that_kernel_functions_are_given() {
+    let (world, ids) = World::kernel();
+    let parameters = [("name", ids.char_pointer), ("own", ids.char_pointer)];
+    let site = Site::Function(function(&parameters, ids.int(8, true)));
+    let mut machine = Machine::new(168)
+        .kernel(TEXT, b"hello\0")
+        .user(USER_TEXT, b"from user space\0")
+        .args(&[USER_TEXT, TEXT]);
+    let text =
+        "f (STRCMP(\"from user space\", name) && STRCMP(\"hello\", own)) \"%s %s\", name, own";
+    let compiled =
+        compile_at(text, &site, &world, Context::PtRegs).unwrap_or_else(|error| panic!("{error}"));
+    assert!(machine.predicate(&compiled));
+    let expected = ["from user space", "hello"].map(|text| Output::Text(text.to_owned()));
     assert_eq!(machine.values(&compiled), expected);
 }
 

@@ -291,7 +291,7 @@ pub(super) fn function(parameters: &[(&str, TypeId)], returns: TypeId) -> Functi
         }),
         at_return: false,
         space: Space::Kernel,
-        is_syscall_wrapper: false,
+        wrapper: None,
     }
 }
 
@@ -301,7 +301,7 @@ pub(super) fn unknown_function(space: Space, at_return: bool) -> Site {
         prototype: None,
         at_return,
         space,
-        is_syscall_wrapper: false,
+        wrapper: None,
     })
 }
 

@@ -96,19 +96,40 @@ fn find_in<'a>(
         chosen.entry(symbol.name).or_default().push(symbol);
     }
     if chosen.is_empty() && found.left_out.is_empty() {
-        return Err(Error::NoKernelFunction {
-            pattern: function.name.to_string(),
-            hint: suggest(
-                &function.name.to_string(),
-                symbols.map(|symbol| symbol.name),
-            ),
-        });
+        let pattern = function.name.to_string();
+        let names = symbols.map(|symbol| symbol.name);
+        let hint =
+            syscall_hint(&pattern, names.clone()).unwrap_or_else(|| suggest(&pattern, names));
+        return Err(Error::NoKernelFunction { pattern, hint });
     }
     let probes = chosen
         .into_iter()
         .map(|(name, symbols)| probe(function, name, &symbols));
     found.probes.extend(probes);
     Ok(found)
+}
+
+/// The function to use for a system call that is named as on another kernel or CPU.
+fn syscall_hint<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    const PREFIXES: [&str; 9] = [
+        "__x64_sys_",
+        "__arm64_sys_",
+        "__s390x_sys_",
+        "__riscv_sys_",
+        "__se_sys_",
+        "__do_sys_",
+        "ksys_",
+        "SyS_",
+        "sys_",
+    ];
+    let call = PREFIXES
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))?;
+    let here = format!("__x64_sys_{call}");
+    known
+        .into_iter()
+        .any(|known| known == here)
+        .then(|| format!("; on this kernel the system call is `{here}`, with the call's arguments"))
 }
 
 /// Whether the pattern means the name, or the name without what a compiler appends to copies of a
@@ -225,6 +246,23 @@ ffffffffc0000004 vfs_module [ext4]
         assert!(found.left_out[0].reason.contains("blacklist"), "{found:?}");
         let found = find_listed("get_kprobe", None).expect("asked for by name");
         assert_eq!(shape(&found), [("get_kprobe", 1)]);
+    }
+
+    #[test]
+    fn system_calls_are_told_by_the_name_that_they_have_here() {
+        for name in ["__arm64_sys_open", "ksys_open", "__se_sys_open", "sys_open"] {
+            let known = ["do_sys_open", "__x64_sys_open"].into_iter();
+            let hint = syscall_hint(name, known).expect("it is known");
+            assert!(hint.contains("`__x64_sys_open`"), "{name}{hint}");
+        }
+        assert_eq!(
+            syscall_hint("ksys_clone", ["__x64_sys_open"].into_iter()),
+            None
+        );
+        assert_eq!(
+            syscall_hint("vfs_open", ["__x64_sys_open"].into_iter()),
+            None
+        );
     }
 
     #[test]

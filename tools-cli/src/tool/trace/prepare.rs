@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use crate::{
     compile::{
         self, Compiled, Context, FunctionSite, Location, Operand, OperandPlace, Site, Sources,
-        Space, TracepointSite, UsdtSite,
+        Space, TracepointSite, UsdtSite, Wrapper,
     },
     load::{Body, Functions},
     resolve::{
@@ -20,9 +20,6 @@ use crate::{
     spec::{Moment, TraceSpec},
     types::{self, Btf, Dwarf, FieldKind, Parameter, Prototype, RecordTypes, TypeSource},
 };
-
-/// How the wrappers of system calls are called on this CPU; they take the registers of the call.
-const SYSCALL_WRAPPER: &str = "__x64_sys_";
 
 /// What the probes of a run become.
 #[derive(Default)]
@@ -176,9 +173,9 @@ impl Preparer {
     }
 
     fn kernel_function(&mut self, point: &KernelPoint) -> anyhow::Result<Offer> {
-        let syscall = point.function.strip_prefix(SYSCALL_WRAPPER);
+        let syscall = Wrapper::of(&point.function);
         let (prototype, types) = match syscall {
-            Some(name) => self.syscall(name),
+            Some((_, name)) => self.syscall(name),
             None => self.kernel_prototype(point),
         };
         let contexts: &[Context] = match point.offset {
@@ -191,7 +188,7 @@ impl Preparer {
                 prototype: prototype.filter(|_| point.offset == 0),
                 at_return: point.moment == Moment::Return,
                 space: Space::Kernel,
-                is_syscall_wrapper: syscall.is_some(),
+                wrapper: syscall.map(|(wrapper, _)| wrapper),
             }),
             types,
             contexts,
@@ -256,7 +253,7 @@ impl Preparer {
                 prototype,
                 at_return: point.moment == Moment::Return,
                 space: Space::User,
-                is_syscall_wrapper: false,
+                wrapper: None,
             })
         } else {
             let operands = point.operands.iter().map(operand);
