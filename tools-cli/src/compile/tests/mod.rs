@@ -5,6 +5,7 @@ mod machine;
 mod random;
 mod results;
 mod shape;
+mod sites;
 mod verifier;
 mod world;
 
