@@ -248,6 +248,25 @@ fn as_many_events_as_were_asked_for() {
 }
 
 #[test]
+fn equal_events_are_counted() {
+    let probe = function(r#"pk_work "%d", arg1 / 4"#);
+    let finished = run(&["-A", "-M", "10"], &probe, "work", "20");
+    let lines: Vec<&str> = finished.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("COUNT    PID     TID "),
+        "{}",
+        lines[0]
+    );
+    let counts = lines[1..].iter().map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        (words.next(), words.next_back())
+    });
+    let expected = [("2", "2"), ("4", "0"), ("4", "1")].map(|(count, n)| (Some(count), Some(n)));
+    assert_eq!(counts.collect::<Vec<_>>(), expected);
+    Finished::of(trace(&["-A", &probe])).assert_failure(2, "--max-events");
+}
+
+#[test]
 fn messages_and_names_can_be_filtered() {
     let probe = function(r#"pk_work "n=%d.", arg1"#);
     let finished = run(&["-f", "n=1"], &probe, "work", "13");

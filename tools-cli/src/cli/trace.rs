@@ -100,6 +100,10 @@ pub(super) struct Args {
     /// Show addresses in stacks
     #[arg(short, long)]
     address: bool,
+    /// Count equal events, and show how often each was seen when there were as many as -M says
+    #[arg(short = 'A', long, requires = "max_events",
+          conflicts_with_all = ["timestamp", "time", "print_cpu"])]
+    aggregate: bool,
     /// Not needed: types come from the kernel and from programs themselves
     #[arg(short = 'I', long, value_name = "HEADER")]
     include: Vec<String>,
@@ -190,6 +194,7 @@ impl Args {
             cpu: self.print_cpu,
             addresses: self.address,
             json: self.json,
+            aggregated: self.aggregate,
             start_ns: clock::monotonic_ns(),
             to_unix_ns: clock::monotonic_to_unix_ns(),
         }

@@ -8,7 +8,7 @@ use std::{
 use chrono::Local;
 use serde_json::{Map, Value as Json, json};
 
-use super::{CommandName, Escaped, Value, push_escaped};
+use super::{CommandName, Escaped, EventCounts, Value, push_escaped};
 
 /// What the first column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,9 @@ pub struct EventTable {
     pub addresses: bool,
     /// An object per event and line instead.
     pub json: bool,
+    /// Whether equal events are counted: then there is nothing that tells them apart by time or
+    /// CPU.
+    pub aggregated: bool,
     /// `CLOCK_MONOTONIC` at the start, in nanoseconds.
     pub start_ns: u64,
     /// What has to be added to `CLOCK_MONOTONIC` to get the time since 1970, in nanoseconds.
@@ -71,6 +74,9 @@ impl EventTable {
     pub fn write_header(&self, out: &mut dyn Write, has_messages: bool) -> io::Result<()> {
         if self.json {
             return Ok(());
+        }
+        if self.aggregated {
+            write!(out, "{}", EventCounts::header())?;
         }
         match self.time {
             Some(TimeColumn::Unix) => write!(out, "{:<17} ", "TIME")?,
@@ -129,18 +135,17 @@ impl EventTable {
     }
 
     fn write_json(&self, out: &mut String, line: EventLine<'_>) {
-        let time = self.local(line.time_ns);
         let mut object = Map::new();
         let mut set = |key: &str, value: Json| drop(object.insert(key.to_owned(), value));
-        set(
-            "time",
-            time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true)
-                .into(),
-        );
+        if !self.aggregated {
+            let time = self.local(line.time_ns);
+            let time = time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
+            set("time", time.into());
+            set("cpu", line.cpu.into());
+        }
         set("pid", line.pid.into());
         set("tid", line.tid.into());
         set("comm", line.comm.text().into());
-        set("cpu", line.cpu.into());
         set("probe", line.function.trim_end().into());
         set("message", line.message.into());
         let values = line
@@ -220,6 +225,7 @@ mod tests {
         cpu: false,
         addresses: false,
         json: false,
+        aggregated: false,
         start_ns: 1_000_000_000,
         to_unix_ns: 1_700_000_000_000_000_000,
     };

@@ -2,6 +2,7 @@
 
 mod count_table;
 mod escape;
+mod event_counts;
 mod event_table;
 mod flame_graph;
 mod message;
@@ -10,6 +11,7 @@ mod stack_table;
 
 pub use count_table::{CountTable, Format, Row};
 pub use escape::{Escaped, escape_lines};
+pub use event_counts::EventCounts;
 pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_column};
 pub use flame_graph::FlameGraph;
 pub use message::{Names, Value, push_escaped, write_message};

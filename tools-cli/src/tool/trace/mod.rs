@@ -135,6 +135,9 @@ pub async fn run(
             break Event::Elapsed;
         }
     };
+    if ended != Event::ReaderGone {
+        report.write_counts(console)?;
+    }
     console.detail(format_args!(
         "{} events in {:.1?}",
         report.shown(),

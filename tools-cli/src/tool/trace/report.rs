@@ -5,7 +5,9 @@ use crate::{
     collect::{Code, Event, Events, Location, Processes},
     compile::{Layout, Piece, Slot},
     load::{Body, Functions},
-    render::{Columns, CommandName, EventLine, Names, Value, function_column, write_message},
+    render::{
+        Columns, CommandName, EventCounts, EventLine, Names, Value, function_column, write_message,
+    },
     spec::format::Form,
     symbolize::{self, Frame, Symbolizer},
     tool::{Console, session::Session},
@@ -24,6 +26,8 @@ pub(super) struct Report<'a> {
     /// The function's column of each probe.
     functions: Vec<String>,
     columns: Columns,
+    /// What equal events are counted in, if they are.
+    counts: EventCounts,
     /// The message of one event.
     line: String,
     /// What is to be written.
@@ -55,6 +59,7 @@ impl<'a> Report<'a> {
             shown: 0,
             functions: Vec::new(),
             columns: Columns::default(),
+            counts: EventCounts::default(),
             line: String::new(),
             lines: String::new(),
         }
@@ -171,6 +176,19 @@ impl<'a> Report<'a> {
         let table = &self.options.table;
         table.write(&mut self.lines, &mut self.columns, line);
         self.shown += 1;
+        if table.aggregated {
+            self.counts.add(&self.lines);
+            self.lines.clear();
+        }
+    }
+
+    /// Writes how often each event was seen, if they are counted.
+    pub(super) fn write_counts(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
+        match self.options.table.json {
+            true => self.counts.write_json(&mut self.lines),
+            false => self.counts.write(&mut self.lines),
+        }
+        self.flush(console)
     }
 }
 
