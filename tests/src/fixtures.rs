@@ -62,6 +62,7 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     compile("calls-omit", "gcc", &no_frames)?;
     compile("calls-static", "gcc", &format!("-static -pthread {calls}"))?;
     compile("calls-stripped", "gcc", &format!("-s -pthread {calls}"))?;
+    compile("examples", "gcc", &source("examples.c"))?;
     compile("shapes", "g++", &source("shapes.cpp"))?;
     let twins = format!("{} {}", source("twins_a.c"), source("twins_b.c"));
     compile("twins", "gcc", &twins)?;

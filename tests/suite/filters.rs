@@ -154,10 +154,10 @@ fn by_cpu_even_if_it_is_the_first() {
 }
 
 /// A cgroup for a test; removed at the end.
-struct Cgroup(PathBuf);
+pub(crate) struct Cgroup(pub(crate) PathBuf);
 
 impl Cgroup {
-    fn new(parent: &Path, name: &str) -> Self {
+    pub(crate) fn new(parent: &Path, name: &str) -> Self {
         let path = parent.join(name);
         fs::create_dir(&path).expect("cgroup v2 is mounted and ours");
         Self(path)
@@ -175,7 +175,7 @@ impl Drop for Cgroup {
 }
 
 /// Where cgroups of version 2 are mounted.
-fn cgroup_root() -> PathBuf {
+pub(crate) fn cgroup_root() -> PathBuf {
     let mounts = fs::read_to_string("/proc/mounts").expect("/proc is there");
     let mount = mounts
         .lines()

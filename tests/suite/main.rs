@@ -4,6 +4,7 @@
 mod bad_input;
 mod counting;
 mod ending;
+mod examples;
 mod filters;
 mod forbidden;
 mod locked_down;

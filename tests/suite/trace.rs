@@ -21,7 +21,7 @@ fn run(options: &[&str], probe: &str, what: &str, count: &str) -> Finished {
 }
 
 /// The messages: what is behind the other four columns.
-fn messages(finished: &Finished) -> Vec<String> {
+pub(crate) fn messages(finished: &Finished) -> Vec<String> {
     finished.stdout.lines().skip(1).map(message).collect()
 }
 
