@@ -3,7 +3,7 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     os::fd::AsRawFd as _,
     process::{self, Command},
     sync::OnceLock,
@@ -11,8 +11,10 @@ use std::{
 
 use tests::{
     kernel::Kernel,
-    process::{Finished, Live, funccount},
+    process::{Finished, Live, funccount, trace},
 };
+
+use crate::trace::messages;
 
 /// What each `ioctl` on its device runs once.
 const FUNCTION: &str = "lo_ioctl";
@@ -104,4 +106,27 @@ fn by_a_pattern_and_beside_functions_of_the_kernel_proper() {
     let _loaded = device();
     let finished = count(&["vfs_fsync"], "lo_ioct*");
     assert_eq!(finished.count(FUNCTION), CALLS, "{finished:#?}");
+}
+
+#[test]
+fn requests_that_a_disk_completes() {
+    device();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("disk");
+    fs::write(&file, vec![0; 1 << 20]).expect("there is room");
+    let attached = Command::new("losetup")
+        .arg("/dev/loop1")
+        .arg(&file)
+        .status();
+    assert!(attached.expect("busybox has it").success());
+
+    let probe = r#"t:block:block_rq_complete "sectors=%d", args->nr_sector"#;
+    let tracing = Live::start(trace(&["-v", "-M", "1", probe]));
+    fs::read("/dev/loop1").expect("the disk can be read");
+    let finished = tracing.wait();
+    let detached = Command::new("losetup").args(["-d", "/dev/loop1"]).status();
+    assert!(detached.expect("busybox has it").success());
+    let shown = messages(&finished);
+    let sectors = shown[0].strip_prefix("sectors=").map(str::parse);
+    assert!(matches!(sectors, Some(Ok(1_u32..))), "{finished:#?}");
 }

@@ -18,6 +18,8 @@ pub mod compile;
 pub mod kernel;
 pub mod load;
 pub mod privilege;
+#[cfg(test)]
+mod property;
 pub mod render;
 pub mod resolve;
 pub mod snippet;

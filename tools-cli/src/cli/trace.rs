@@ -20,6 +20,7 @@ Examples:
   trace 'do_sys_openat2 \"%s\", arg2@user'      with the file's name
   trace 'c:open (arg2 == 42) \"%s %d\", arg1, arg2'
   trace 'r:c:malloc (retval) \"allocated = %lx\", retval'
+  trace 'r:c:read \"%d of %d in %u ns\", retval, $entry(arg3), $latency'
   trace 't:sched:sched_process_exec \"%s\", args->filename'
   trace 'u:postgres:query__start \"%s\", arg1'  queries of a PostgreSQL
   trace -U c:malloc -- ls                      with stacks, in a command only";

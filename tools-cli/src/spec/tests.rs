@@ -294,7 +294,7 @@ fn syntaxes() -> impl Strategy<Value = Syntax> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::property::cases(4096))]
 
     #[test]
     fn no_text_panics_and_the_answer_is_always_the_same(text in texts(), syntax in syntaxes()) {

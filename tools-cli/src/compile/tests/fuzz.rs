@@ -74,7 +74,7 @@ const WORDS: [&str; 62] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(crate::property::cases(4000))]
 
     #[test]
     fn nothing_is_too_odd(

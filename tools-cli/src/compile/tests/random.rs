@@ -444,7 +444,7 @@ pub(super) fn site(ids: &Ids, event: &Event) -> Site {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(crate::property::cases(4000))]
 
     #[test]
     fn compiled_expressions_give_what_c_gives(expr in expressions(), event in events()) {

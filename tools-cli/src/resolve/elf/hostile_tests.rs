@@ -98,7 +98,7 @@ fn damage(bytes: &mut [u8], changes: &[((u8, prop::sample::Index), u8)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::property::cases(2000))]
 
     #[test]
     fn cut_off_anywhere(full in any::<bool>(), length in any::<prop::sample::Index>()) {

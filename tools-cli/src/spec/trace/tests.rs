@@ -380,7 +380,7 @@ fn nesting_has_an_end() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(crate::property::cases(4000))]
 
     #[test]
     fn no_text_is_too_odd(text in "\\PC*") {
