@@ -113,7 +113,11 @@ fn pack(build: &Build, command: &str, root: &Path, initramfs: &Path) -> anyhow::
     }
     fs::copy("/bin/busybox", root.join("bin/busybox"))?;
     fs::copy(&build.probekit, root.join("bin/probekit"))?;
-    fs::copy(&build.suite, root.join("bin/suite"))?;
+    for (program, name) in [(&build.suite, "suite"), (&build.units, "units")] {
+        // Without what is only for a debugger: all of it is kept in the machine's memory.
+        let stripped = root.join("bin").join(name);
+        run(Command::new("strip").arg("-o").args([&stripped, program]))?;
+    }
     copy_fixtures(&build.fixtures, root)?;
     let init = root.join("init");
     fs::write(&init, init_script(command))?;

@@ -22,6 +22,8 @@ pub struct Build {
     pub probekit: PathBuf,
     /// The tests, linked statically.
     pub suite: PathBuf,
+    /// The tests beside the code, linked statically.
+    pub units: PathBuf,
     /// The folder of the programs that they trace.
     pub fixtures: PathBuf,
 }
@@ -51,11 +53,16 @@ impl Build {
         let release = ["--release", "--target", &triple];
         let tool = ["build", "--package", "tools-cli"];
         let suite = ["test", "--no-run", "--package", "tests", "--test", "suite"];
+        let units = ["test", "--no-run", "--package", "tools-cli", "--lib"];
         Ok(Self {
             probekit: built(statically(cargo(&tool).args(release), &triple), "probekit")?,
             suite: built(
                 statically(cargo(&suite).args(["--target", &triple]), &triple),
                 "suite",
+            )?,
+            units: built(
+                statically(cargo(&units).args(["--target", &triple]), &triple),
+                "probekit",
             )?,
             fixtures,
         })
@@ -200,11 +207,19 @@ fn run_there(
     matrix: &mut Matrix,
 ) -> anyhow::Result<()> {
     println!("running the suite on {}", kernel.name);
-    let command = format!(
+    let suite = format!(
         "suite --test-threads=1 {} {}",
         kernel.tests,
         filter.unwrap_or_default()
     );
+    // What trace compiles must pass the verifier of every kernel.
+    const VERIFIER: &str = "verifier";
+    let command = match filter {
+        None | Some(VERIFIER) => {
+            format!("units --ignored --test-threads=1 {VERIFIER} && {suite}")
+        }
+        Some(_) => suite,
+    };
     let finished = guest::run_in(kernel, build, &command)?;
     matrix.add(kernel.name, &finished.output, None);
     if let Err(error) = guest::check_unharmed(&finished) {

@@ -1,5 +1,5 @@
-//! The verifier of the running kernel takes what is compiled. Needs root:
-//! `cargo test -p tools-cli --lib compile::tests::verifier -- --ignored`.
+//! The verifier of the running kernel takes what is compiled. Needs root; `cargo xtask test` runs
+//! these in its machines.
 
 use std::os::fd::AsRawFd as _;
 
@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     compile::{CompiledFn, OperandPlace, Site, Space},
-    kernel::bpf::{self, MapSpec, ProgramKind, TypedFunction},
+    kernel::{
+        bpf::{self, MapSpec, ProgramKind, TypedFunction},
+        limits,
+    },
 };
 
 fn instruction(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> bpf_insn {
@@ -33,6 +36,7 @@ fn instruction(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> bpf_insn {
 
 /// A program that calls the function with the context and, twice, a map's value of `bytes` bytes.
 fn load(function: &CompiledFn, bytes: u32, kind: ProgramKind) -> Result<(), String> {
+    limits::raise().map_err(|error| error.to_string())?;
     let map = bpf::create_map(&MapSpec {
         name: "values",
         kind: bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
