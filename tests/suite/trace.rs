@@ -359,6 +359,12 @@ fn events_that_do_not_fit_are_counted() {
         number.replace(',', "").parse::<u64>().ok()
     });
     assert_eq!(shown + lost.unwrap_or(0), 300_000, "{}", finished.stderr);
+
+    let finished = run(&["-b", "1", "--json"], probe, "getppid", "300000");
+    let (lines, last) = finished.stdout.trim_end().rsplit_once('\n').expect("lines");
+    let last: serde_json::Value = serde_json::from_str(last).expect("an object");
+    let lost = last["lost"].as_u64().expect("more than fits into a page");
+    assert_eq!(lines.lines().count() as u64 + lost, 300_000);
 }
 
 #[test]

@@ -246,6 +246,15 @@ impl Session {
         Ok(status)
     }
 
+    /// How much of one kind was lost so far.
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read.
+    pub fn lost(&self, loss: Loss) -> anyhow::Result<u64> {
+        Ok(Counts::open(self.maps(), 0)?.lost(loss)?)
+    }
+
     /// What was lost, in words; nothing if nothing was.
     fn losses(&self) -> anyhow::Result<Vec<String>> {
         let counts = Counts::open(self.maps(), 0)?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use probes_common::Settings;
+use probes_common::{Loss, Settings};
 
 use self::{
     prepare::{Common, Prepared},
@@ -137,6 +137,7 @@ pub async fn run(
     };
     if ended != Event::ReaderGone {
         report.write_counts(console)?;
+        report.write_lost(session.lost(Loss::Event)?, console)?;
     }
     console.detail(format_args!(
         "{} events in {:.1?}",

@@ -182,6 +182,18 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Writes for programs how many events there was no room for; people are told elsewhere.
+    pub(super) fn write_lost(
+        &mut self,
+        count: u64,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        if self.options.table.json && count > 0 {
+            self.lines.push_str(&format!("{{\"lost\":{count}}}\n"));
+        }
+        self.flush(console)
+    }
+
     /// Writes how often each event was seen, if they are counted.
     pub(super) fn write_counts(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
         match self.options.table.json {
