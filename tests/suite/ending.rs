@@ -3,6 +3,8 @@
 use std::{
     fs,
     process::Command,
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -55,6 +57,27 @@ fn it_ends_with_the_process() {
     worker.work();
     drop(worker);
     assert_eq!(live.wait().count("pk_work"), 10);
+}
+
+#[test]
+fn it_ends_with_the_thread() {
+    // This process goes on; only a thread of it ends.
+    let (tell, told) = mpsc::channel();
+    let (end, ended) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        // SAFETY: the call has no arguments.
+        tell.send(unsafe { libc::gettid() })
+            .expect("it is waited for");
+        ended.recv().expect("the end is told");
+        // SAFETY: as above.
+        unsafe { libc::getppid() };
+    });
+    let tid = told.recv().expect("it is told").to_string();
+    let event = "t:syscalls:sys_enter_getppid";
+    let live = Live::start(funccount(&["--tid", &tid, event]));
+    end.send(()).expect("it is waited for");
+    thread.join().expect("it ends");
+    assert_eq!(live.wait().count("syscalls:sys_enter_getppid"), 1);
 }
 
 #[test]

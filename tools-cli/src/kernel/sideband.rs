@@ -16,9 +16,6 @@ use memmap2::{MmapOptions, MmapRaw};
 use super::perf;
 use crate::bytes::array_at;
 
-/// `PERF_COUNT_SW_DUMMY` of `PERF_TYPE_SOFTWARE`: an event that never happens, for its records.
-const SOFTWARE: u32 = 1;
-const DUMMY: u64 = 9;
 /// `PERF_SAMPLE_TIME`: each record ends with its time.
 const SAMPLE_TIME: u64 = 1 << 2;
 /// `PERF_RECORD_MISC_COMM_EXEC`: the name changed because of an `execve`.
@@ -112,8 +109,8 @@ impl Buffer {
         // SAFETY: zero is a valid value of this struct of integers.
         let mut attr: perf_event_attr = unsafe { mem::zeroed() };
         attr.size = u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0);
-        attr.type_ = SOFTWARE;
-        attr.config = DUMMY;
+        attr.type_ = perf::SOFTWARE;
+        attr.config = perf::DUMMY;
         attr.sample_type = SAMPLE_TIME;
         attr.clockid = libc::CLOCK_MONOTONIC;
         attr.set_mmap(1);

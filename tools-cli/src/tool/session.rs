@@ -104,8 +104,8 @@ impl Session {
         let mut signals = StopSignals::catch().context("failed to catch signals")?;
         crate::kernel::limits::raise().context("failed to read this process's limits")?;
         let command = Held::start(&request.command)?;
-        let targets = Targets::watch(&watched(&request.filters, command.as_ref()))
-            .context("failed to watch the traced processes")?;
+        let (pids, tid) = watched(&request.filters, command.as_ref());
+        let targets = Targets::watch(&pids, tid).context("failed to watch the traced processes")?;
         let filters = with_command(&request.filters, command.as_ref());
         let bodies = plan.bodies.clone();
         let loader = load(plan, &filters, &resolved)?;
@@ -391,9 +391,13 @@ fn with_command(filters: &Filters, command: Option<&Held>) -> Filters {
     filters
 }
 
-/// The processes whose end is ours.
-fn watched(filters: &Filters, command: Option<&Held>) -> Vec<u32> {
-    command.map_or_else(|| filters.pids.clone(), |command| vec![command.pid()])
+/// The processes whose end is ours, or the thread.
+fn watched(filters: &Filters, command: Option<&Held>) -> (Vec<u32>, Option<u32>) {
+    match (command, filters.tid) {
+        (Some(command), _) => (vec![command.pid()], None),
+        (None, Some(tid)) => (Vec::new(), Some(tid)),
+        (None, None) => (filters.pids.clone(), None),
+    }
 }
 
 fn load(plan: Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {

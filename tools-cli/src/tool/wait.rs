@@ -8,11 +8,14 @@ use std::{
     time::Duration,
 };
 
+use memmap2::MmapRaw;
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep_until},
 };
+
+use crate::kernel::perf::ThreadEnd;
 
 /// Why a tool stops, or what it is woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,15 +71,18 @@ impl StopSignals {
     }
 }
 
-/// The processes whose end is ours: a descriptor for each, which stands for this process even if
-/// its number is given to another, and becomes readable at its end (Linux 5.3).
+/// The processes and threads whose end is ours: a descriptor for each, which stands for this one
+/// even if its number is given to another, and becomes readable at its end (pidfds: Linux 5.3).
 #[derive(Debug)]
 pub struct Targets(Vec<Target>);
 
 #[derive(Debug)]
 struct Target {
+    /// Its number; a thread's too.
     pid: u32,
     descriptor: AsyncFd<OwnedFd>,
+    /// What a thread's needs beside it.
+    _buffer: Option<MmapRaw>,
     /// Whether its end was told.
     is_told: bool,
 }
@@ -87,28 +93,16 @@ impl Targets {
     /// # Errors
     ///
     /// When one can't be watched, or has ended.
-    pub fn watch(pids: &[u32]) -> io::Result<Self> {
-        let mut watched = Vec::new();
-        for &pid in pids {
-            // SAFETY: the call takes integers.
-            let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-            if result < 0 {
-                let error = io::Error::last_os_error();
-                return match error.raw_os_error() {
-                    Some(libc::ESRCH) => Err(io::Error::other(format!("process {pid} has ended"))),
-                    _ => Err(error),
-                };
-            }
-            let fd = i32::try_from(result).map_err(io::Error::other)?;
-            // SAFETY: the kernel has just made this descriptor for us.
-            let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-            watched.push(Target {
-                pid,
-                descriptor: register(fd, Interest::READABLE)?,
-                is_told: false,
-            });
-        }
-        Ok(Self(watched))
+    pub fn watch(pids: &[u32], tid: Option<u32>) -> io::Result<Self> {
+        let processes = pids.iter().map(|&pid| {
+            let fd = open_pid(pid).map_err(|error| name_ended("process", pid, error))?;
+            Target::new(pid, fd, None)
+        });
+        let thread = tid.map(|tid| {
+            let end = ThreadEnd::watch(tid).map_err(|error| name_ended("thread", tid, error))?;
+            Target::new(tid, end.fd, Some(end.buffer))
+        });
+        processes.chain(thread).collect::<io::Result<_>>().map(Self)
     }
 
     /// Waits until one has ended whose end was not told yet, and tells it: by its number, or as the
@@ -157,6 +151,36 @@ impl Targets {
         }
         Ok(())
     }
+}
+
+impl Target {
+    fn new(pid: u32, fd: OwnedFd, buffer: Option<MmapRaw>) -> io::Result<Self> {
+        Ok(Self {
+            pid,
+            descriptor: register(fd, Interest::READABLE)?,
+            _buffer: buffer,
+            is_told: false,
+        })
+    }
+}
+
+/// Says which it is that is not there.
+fn name_ended(what: &str, number: u32, error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ESRCH) => io::Error::other(format!("{what} {number} has ended")),
+        _ => error,
+    }
+}
+
+fn open_pid(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes integers.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(result).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Waits for one event after the other.
