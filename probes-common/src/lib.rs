@@ -83,6 +83,10 @@ pub struct Settings {
     /// Offset in bytes of the stack pointer in a `struct pt_regs`; 0 for a return probe that needs
     /// nothing from its function's entry.
     pub stack_pointer_offset: u32,
+    /// Always 0, which the verifier knows and the compiler does not.
+    pub never: u32,
+    /// Makes the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// What stacks are told apart by: a key of the map `STACKS`.

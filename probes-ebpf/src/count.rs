@@ -4,12 +4,13 @@ use core::ffi::c_void;
 
 use probes_common::COOKIE_PROBE;
 
-use crate::{cookie::cookie, counter, filter, maps::COUNTS};
+use crate::{cookie::cookie, counter, filter, maps::COUNTS, task_stack};
 
 /// Counts the event.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "kprobe/count")]
 extern "C" fn count(ctx: *mut c_void) -> u32 {
+    task_stack::stay(ctx);
     if !filter::passes() {
         return 0;
     }

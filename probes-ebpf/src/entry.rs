@@ -14,6 +14,7 @@ use crate::{
     filter::{self, Task},
     maps::SAVED,
     settings::setting,
+    task_stack,
 };
 
 /// What a call takes off the stack when it returns: the return address.
@@ -42,6 +43,7 @@ pub(crate) struct Saved {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "kprobe/enter")]
 extern "C" fn enter(ctx: *mut c_void) -> u32 {
+    task_stack::stay(ctx);
     if !filter::passes_at_entry() {
         return 0;
     }
@@ -65,22 +67,31 @@ extern "C" fn enter(ctx: *mut c_void) -> u32 {
     0
 }
 
-/// Takes what was saved at the entry of the call that returns now to the probe number `probe`.
+/// Which call returns now to the probe number `probe`.
 #[inline(always)]
-pub(crate) fn take(ctx: *mut c_void, probe: u32) -> Option<Saved> {
-    let call = Call {
+pub(crate) fn returning(ctx: *mut c_void, probe: u32) -> Option<Call> {
+    Some(Call {
         stack_pointer: stack_pointer(ctx)?,
         tid: Task::current().tid(),
         probe,
-    };
-    // SAFETY: what is read is only used if it is still the call's when it is removed.
-    let saved = unsafe { SAVED.get_ptr(&call)?.read() };
-    SAVED.remove(&call).ok()?;
-    Some(Saved {
-        // SAFETY: the helper has no conditions.
-        time_ns: unsafe { bpf_ktime_get_ns() } - saved.time_ns,
-        ..saved
     })
+}
+
+/// What was saved at its entry, with the time since. It is used where it lies, since the generated
+/// functions need the stack; it is the last to be evicted, having just been looked at.
+#[inline(always)]
+pub(crate) fn saved(call: &Call) -> Option<*const Saved> {
+    let saved = SAVED.get_ptr_mut(call)?;
+    // SAFETY: the pointer is to a map value, which is this call's; the helper has no conditions.
+    unsafe { (*saved).time_ns = bpf_ktime_get_ns() - (*saved).time_ns };
+    Some(saved)
+}
+
+/// Forgets a call that has returned.
+#[inline(always)]
+pub(crate) fn forget(call: &Call) {
+    // One that stays is overwritten by the next at its place.
+    let _ = SAVED.remove(call);
 }
 
 /// Through a helper, because the verifier refuses direct access through a context pointer that was

@@ -17,6 +17,7 @@ mod follow;
 mod maps;
 mod settings;
 mod stack;
+mod task_stack;
 mod trace;
 mod walk;
 

@@ -35,6 +35,8 @@ pub(crate) static SETTINGS: Settings = Settings {
     hidden_tgid: 0,
     wake_bytes: 0,
     stack_pointer_offset: 0,
+    never: 0,
+    reserved: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

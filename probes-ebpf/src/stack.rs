@@ -10,7 +10,7 @@ use crate::{
     filter::{self, Task},
     maps::{BUFFERS, FRAMES, LOSSES, STACKS, TAKEN},
     settings::setting,
-    walk,
+    task_stack, walk,
 };
 
 /// Counts the stack, where the kernel runs one such program at a time on a CPU.
@@ -28,6 +28,7 @@ extern "C" fn stack(ctx: *mut c_void) -> u32 {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "kprobe/stack_preemptible")]
 extern "C" fn stack_preemptible(ctx: *mut c_void) -> u32 {
+    task_stack::stay(ctx);
     if !filter::passes() {
         return 0;
     }

@@ -4,10 +4,15 @@ use core::{arch::asm, ffi::c_void, ptr};
 
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_current_comm, bpf_ktime_get_ns, generated::bpf_get_smp_processor_id},
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_get_current_comm, bpf_get_smp_processor_id},
+    },
     maps::ring_buf::RingBufBytes,
 };
-use probes_common::{COOKIE_PROBE, EventHeader, Loss, PREDICATE_PLACEHOLDER, VALUES_PLACEHOLDER};
+use probes_common::{
+    COMM_BYTES, COOKIE_PROBE, EventHeader, Loss, PREDICATE_PLACEHOLDER, VALUES_PLACEHOLDER,
+};
 
 use crate::{
     cookie::cookie,
@@ -16,25 +21,37 @@ use crate::{
     filter::{self, Task},
     maps::{EVENTS, LOSSES},
     settings::setting,
-    walk,
+    task_stack, walk,
 };
 
 /// Sends a record of the event to user space.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "kprobe/trace")]
 extern "C" fn trace(ctx: *mut c_void) -> u32 {
+    task_stack::stay(ctx);
     if !filter::passes() {
         return 0;
     }
     if setting!(stack_pointer_offset) == 0 {
         send(ctx, ptr::null());
-        return 0;
-    }
-    match entry::take(ctx, (cookie(ctx) & COOKIE_PROBE) as u32) {
-        Some(saved) => send(ctx, &raw const saved),
-        None => counter::increment(&LOSSES, Loss::Entry as u32),
+    } else if !send_return(ctx) {
+        counter::increment(&LOSSES, Loss::Entry as u32);
     }
     0
+}
+
+/// Sends a record that needs what was saved at the function's entry; false if it is not there.
+#[inline(always)]
+fn send_return(ctx: *mut c_void) -> bool {
+    let Some(call) = entry::returning(ctx, (cookie(ctx) & COOKIE_PROBE) as u32) else {
+        return false;
+    };
+    let Some(saved) = entry::saved(&call) else {
+        return false;
+    };
+    send(ctx, saved);
+    entry::forget(&call);
+    true
 }
 
 /// Sends the record if the predicate is true. `saved` is what was saved at the function's entry, if
@@ -60,20 +77,18 @@ fn send(ctx: *mut c_void, saved: *const Saved) {
     // SAFETY: as above; the stacks lie behind the values.
     let stacks = unsafe { values.add(setting!(value_bytes) as usize) };
     let (kernel_bytes, user_bytes) = walk_stacks(ctx, stacks);
-    let event = EventHeader {
-        // SAFETY: the helper has no conditions.
-        time_ns: unsafe { bpf_ktime_get_ns() },
-        probe: (cookie(ctx) & COOKIE_PROBE) as u32,
-        // SAFETY: the helper has no conditions.
-        cpu: unsafe { bpf_get_smp_processor_id() },
-        tgid,
-        tid: task.map_or(0, Task::tid),
-        comm: bpf_get_current_comm().unwrap_or_default(),
-        kernel_bytes,
-        user_bytes,
-    };
-    // SAFETY: as above.
-    unsafe { header.write(event) };
+    // In place, since the generated functions need the stack.
+    // SAFETY: the pointers are into the record; the helpers have no conditions.
+    unsafe {
+        (*header).time_ns = bpf_ktime_get_ns();
+        (*header).probe = (cookie(ctx) & COOKIE_PROBE) as u32;
+        (*header).cpu = bpf_get_smp_processor_id();
+        (*header).tgid = tgid;
+        (*header).tid = task.map_or(0, Task::tid);
+        bpf_get_current_comm((&raw mut (*header).comm).cast(), COMM_BYTES as u32);
+        (*header).kernel_bytes = kernel_bytes;
+        (*header).user_bytes = user_bytes;
+    }
     if self::values(ctx, values, saved) != 0 {
         counter::increment(&LOSSES, Loss::Fault as u32);
     }

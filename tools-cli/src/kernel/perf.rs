@@ -15,9 +15,10 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::bpf::fd_of;
 
-/// `PERF_COUNT_SW_DUMMY` of `PERF_TYPE_SOFTWARE`: an event that never happens, for its records.
+/// `PERF_TYPE_SOFTWARE`.
 pub(super) const SOFTWARE: u32 = 1;
 
+/// `PERF_COUNT_SW_DUMMY`: an event that never happens, for what comes with it.
 pub(super) const DUMMY: u64 = 9;
 
 /// Where the kernel tells the numbers of its dynamic event sources (4.17).

@@ -267,8 +267,8 @@ mod tests {
     }
 
     proptest! {
-
         #![proptest_config(crate::property::cases(256))]
+
         #[test]
         fn no_record_makes_it_panic(
             kind in 0_u32..20,

@@ -218,5 +218,5 @@ pub(super) fn settings_bytes(settings: &Settings) -> &[u8] {
     }
 }
 
-// Two words for the namespace, four for the command name, twenty-four half words of options.
-const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 24 * 4);
+// Two words for the namespace, four for the command name, twenty-six half words of options.
+const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 26 * 4);

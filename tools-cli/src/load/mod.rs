@@ -19,7 +19,7 @@ use probes_common::{COOKIE_PLACEHOLDER, Settings};
 
 pub use self::maps::{MapName, MapSizes, Maps};
 use crate::{
-    compile::{Compiled, Context},
+    compile::{Compiled, Context, abi},
     kernel::{
         bpf::{self, LoadError, ProgramKind},
         release::Release,
@@ -119,9 +119,6 @@ const TASK_REGISTERS: Release = Release {
 
 /// `bp` of `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 const FRAME_POINTER_OFFSET: u32 = 32;
-
-/// `sp`, likewise.
-const STACK_POINTER_OFFSET: u32 = 152;
 
 /// Since this release there are atomic operations that give the old value (commit 5ffa25502b5a).
 const ATOMIC_FETCH: Release = Release {
@@ -319,7 +316,7 @@ impl Loader {
                 & u32::from(self.release >= TASK_REGISTERS),
             frame_pointer_offset: FRAME_POINTER_OFFSET,
             stack_pointer_offset: match function.and_then(|function| function.entry.as_ref()) {
-                Some(_) => STACK_POINTER_OFFSET,
+                Some(_) => abi::STACK_POINTER,
                 None => 0,
             },
             ..self.settings

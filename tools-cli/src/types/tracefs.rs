@@ -497,8 +497,8 @@ mod tests {
     }
 
     proptest! {
-
         #![proptest_config(crate::property::cases(256))]
+
         #[test]
         fn no_text_does_harm(text in "(?s).*", field in "[ -~]{0,60}", cut in 0usize..400) {
             let _ = TracepointFormat::parse("random", &text);

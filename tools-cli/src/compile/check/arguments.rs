@@ -21,7 +21,7 @@ pub(in super::super) struct Known {
     pub(in super::super) is_open: bool,
     /// What the function returns, if known.
     pub(in super::super) returns: Option<Ty>,
-    /// Whether arguments are those of a system call, in memory.
+    /// Which wrapper's arguments they are, if they are a system call's, in memory.
     wrapper: Option<Wrapper>,
     /// For each 8 bytes of arguments in a trampoline's context, whether they are a number.
     trampoline: Vec<bool>,

@@ -110,8 +110,8 @@ mod tests {
     }
 
     proptest! {
-
         #![proptest_config(crate::property::cases(256))]
+
         #[test]
         fn damage_never_makes_it_panic(at in 0..200_usize, byte: u8, cut in 0..200_usize) {
             let mut bytes = cache(&[(NATIVE, "libc.so.6", "/lib/libc.so.6")]);

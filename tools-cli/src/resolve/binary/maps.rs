@@ -99,8 +99,8 @@ mod tests {
     }
 
     proptest! {
-
         #![proptest_config(crate::property::cases(256))]
+
         #[test]
         fn no_line_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = parse(&line);

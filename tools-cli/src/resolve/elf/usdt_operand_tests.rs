@@ -284,8 +284,8 @@ fn symbols_that_are_not_there_are_unsupported() {
 }
 
 proptest! {
-
     #![proptest_config(crate::property::cases(256))]
+
     #[test]
     fn no_text_does_harm(text in "(?s).*", operand in "-?[0-9]{0,2}f?@?[-+%$(),:a-z0-9 @*]{0,24}") {
         let _ = Operand::parse_all(&text);

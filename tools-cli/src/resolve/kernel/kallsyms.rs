@@ -70,8 +70,8 @@ mod tests {
     }
 
     proptest! {
-
         #![proptest_config(crate::property::cases(256))]
+
         #[test]
         fn no_text_makes_it_panic(text in "[0-9a-fTt \\[\\]\t\né]{0,80}") {
             let _ = parse(&text).count();

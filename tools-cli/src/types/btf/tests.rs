@@ -462,8 +462,8 @@ fn what_the_hostile_tests_change_is_valid() {
 }
 
 proptest! {
-
     #![proptest_config(crate::property::cases(256))]
+
     #[test]
     fn changed_bytes_do_no_harm(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),

@@ -126,8 +126,8 @@ fn single_changed_bytes_do_no_harm() {
 }
 
 proptest! {
-
     #![proptest_config(crate::property::cases(256))]
+
     #[test]
     fn changed_bytes_do_no_harm(
         program in any::<prop::sample::Index>(),
