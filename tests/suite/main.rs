@@ -6,6 +6,7 @@ mod counting;
 mod ending;
 mod filters;
 mod forbidden;
+mod list;
 mod locked_down;
 mod modules;
 mod output;

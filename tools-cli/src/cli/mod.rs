@@ -2,6 +2,7 @@
 
 mod filters;
 mod funccount;
+mod list;
 mod run;
 mod stackcount;
 mod trace;
@@ -38,6 +39,7 @@ enum Tool {
     Funccount(funccount::Args),
     Stackcount(stackcount::Args),
     Trace(trace::Args),
+    List(list::Args),
 }
 
 /// A command line that clap took and we do not.
@@ -90,6 +92,7 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             Tool::Funccount(args) => args.verbose,
             Tool::Stackcount(args) => args.verbose,
             Tool::Trace(args) => args.verbose,
+            Tool::List(args) => args.verbose,
         },
     };
     match tool {
@@ -105,5 +108,6 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             let (request, options) = args.request()?;
             runtime.block_on(tool::trace::run(&request, &options, &mut console))
         }
+        Tool::List(args) => tool::list::run(&args.request()?, &mut console),
     }
 }

@@ -6,6 +6,7 @@ mod event_table;
 mod flame_graph;
 mod message;
 mod number;
+mod probe_list;
 mod stack_table;
 
 pub use count_table::{CountTable, Format, Row};
@@ -14,4 +15,7 @@ pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_colum
 pub use flame_graph::FlameGraph;
 pub use message::{Names, Value, push_escaped, write_message};
 pub use number::Grouped;
+pub use probe_list::{
+    Detail, ListedProbe, ProbeKind, Typed, UsdtArgument, UsdtLocation, write_probes,
+};
 pub use stack_table::{CommandName, NamedFrame, StackFormat, StackRow, StackTable};

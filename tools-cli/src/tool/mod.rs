@@ -4,6 +4,7 @@ mod command;
 mod filters;
 mod follow;
 pub mod funccount;
+pub mod list;
 mod session;
 pub mod stackcount;
 pub mod trace;
