@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod counting;
+mod doctor;
 mod ending;
 mod filters;
 mod forbidden;

@@ -1,5 +1,6 @@
 //! The command line: flags to requests, errors to messages and exit statuses.
 
+mod doctor;
 mod filters;
 mod funccount;
 mod list;
@@ -40,6 +41,7 @@ enum Tool {
     Stackcount(stackcount::Args),
     Trace(trace::Args),
     List(list::Args),
+    Doctor(doctor::Args),
 }
 
 /// A command line that clap took and we do not.
@@ -61,6 +63,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match run(&tool) {
         Ok(Status::Done) => ExitCode::SUCCESS,
         Ok(Status::Command(status)) => ExitCode::from(status),
+        Ok(Status::Unfit) => ExitCode::from(FAILED),
         Err(error) if tool::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let error_text = escape_lines(&format!("error: {error:#}"));
@@ -93,6 +96,7 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             Tool::Stackcount(args) => args.verbose,
             Tool::Trace(args) => args.verbose,
             Tool::List(args) => args.verbose,
+            Tool::Doctor(_) => false,
         },
     };
     match tool {
@@ -109,5 +113,6 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             runtime.block_on(tool::trace::run(&request, &options, &mut console))
         }
         Tool::List(args) => tool::list::run(&args.request()?, &mut console),
+        Tool::Doctor(args) => tool::doctor::run(args.format(), &mut console),
     }
 }

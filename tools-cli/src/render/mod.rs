@@ -1,5 +1,6 @@
 //! From samples to what is read by people and by programs.
 
+mod check_table;
 mod count_table;
 mod escape;
 mod event_table;
@@ -9,6 +10,7 @@ mod number;
 mod probe_list;
 mod stack_table;
 
+pub use check_table::{Check, Verdict, write_checks};
 pub use count_table::{CountTable, Format, Row};
 pub use escape::{Escaped, escape_lines};
 pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_column};
