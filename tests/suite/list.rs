@@ -230,3 +230,67 @@ fn symbols_that_would_move_the_cursor_do_not() {
         "{finished:#?}"
     );
 }
+
+#[test]
+fn words_are_completed_with_what_is_there() {
+    let complete = |words: &[&str]| {
+        let mut command = Command::new(probekit());
+        command.args(["complete", "--"]).args(words);
+        let finished = Finished::of(command);
+        assert!(finished.status.success(), "{finished:#?}");
+        let values = finished
+            .stdout
+            .lines()
+            .filter_map(|line| line.split('\t').next());
+        values.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let calls = fixture("calls");
+    for (tool, typed, expected) in [
+        ("funccount", "sched_getaffin", "sched_getaffinity"),
+        (
+            "trace",
+            "t:syscalls:sys_enter_getpri",
+            "t:syscalls:sys_enter_getpriority",
+        ),
+        ("stackcount", "t:syscal", "t:syscalls:"),
+        (
+            "funccount",
+            &format!("{calls}:pk_wor"),
+            &format!("{calls}:pk_work"),
+        ),
+        (
+            "funccount",
+            &format!("u:{calls}:pla"),
+            &format!("u:{calls}:plain"),
+        ),
+        (
+            "funccount",
+            &format!("u:{calls}:fixture:pla"),
+            &format!("u:{calls}:fixture:plain"),
+        ),
+        ("funccount", "--follow-f", "--follow-forks"),
+        ("probekit", "doc", "doctor"),
+    ] {
+        assert!(
+            complete(&[tool, typed]).contains(&expected.to_owned()),
+            "{tool} {typed}"
+        );
+    }
+    assert_eq!(
+        complete(&["probekit", "list", "sched_getaffinit"]),
+        ["sched_getaffinity"]
+    );
+    assert_eq!(
+        complete(&["funccount", "--attach-with", "kprobe.s"]),
+        ["kprobe.single"]
+    );
+    for typed in [
+        "t:nosuch:",
+        "nosuchlibrary:f",
+        "u:nosuchlibrary:f",
+        "x:y:z",
+        "a b",
+    ] {
+        assert_eq!(complete(&["funccount", typed]), [""; 0], "{typed}");
+    }
+}

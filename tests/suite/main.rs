@@ -9,6 +9,7 @@ mod filters;
 mod forbidden;
 mod list;
 mod locked_down;
+mod manual;
 mod modules;
 mod output;
 mod privileges;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 
-use super::BadCommandLine;
+use super::{BadCommandLine, complete};
 use crate::{
     render::Format,
     spec::Syntax,
@@ -30,10 +30,10 @@ Examples:
 #[command(name = "list", version, after_help = EXAMPLES)]
 pub(super) struct Args {
     /// What to list
-    #[arg(value_name = "PATTERN")]
+    #[arg(value_name = "PATTERN", add = complete::probes())]
     patterns: Vec<String>,
     /// As this process sees it; names without a kind are looked for in all its files
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long, value_name = "PID", add = complete::pids(), value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
     /// Look for names without a kind in this library or program
     #[arg(short, long, value_name = "LIB|PROGRAM")]

@@ -1,9 +1,11 @@
 //! The command line: flags to requests, errors to messages and exit statuses.
 
+mod complete;
 mod doctor;
 mod filters;
 mod funccount;
 mod list;
+mod man;
 mod run;
 mod stackcount;
 mod trace;
@@ -42,6 +44,9 @@ enum Tool {
     Trace(trace::Args),
     List(list::Args),
     Doctor(doctor::Args),
+    Completions(complete::ScriptArgs),
+    Complete(complete::WordArgs),
+    Man(man::Args),
 }
 
 /// A command line that clap took and we do not.
@@ -96,7 +101,7 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             Tool::Stackcount(args) => args.verbose,
             Tool::Trace(args) => args.verbose,
             Tool::List(args) => args.verbose,
-            Tool::Doctor(_) => false,
+            Tool::Doctor(_) | Tool::Completions(_) | Tool::Complete(_) | Tool::Man(_) => false,
         },
     };
     match tool {
@@ -114,5 +119,8 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         }
         Tool::List(args) => tool::list::run(&args.request()?, &mut console),
         Tool::Doctor(args) => tool::doctor::run(args.format(), &mut console),
+        Tool::Completions(args) => args.write(console.results),
+        Tool::Complete(args) => args.write(console.results),
+        Tool::Man(args) => args.write(console.results),
     }
 }

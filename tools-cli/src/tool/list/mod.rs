@@ -1,5 +1,6 @@
 //! list: every probe that a spec could name.
 
+mod complete;
 mod detail;
 mod listed;
 mod query;
@@ -8,7 +9,7 @@ use std::collections::HashSet;
 
 use anyhow::bail;
 
-pub use self::query::Query;
+pub use self::{complete::complete, query::Query};
 use self::{detail::Details, listed::WithPoints};
 use super::{Console, Status};
 use crate::{
