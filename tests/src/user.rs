@@ -59,6 +59,26 @@ impl User {
         self.folder.path().join("calls")
     }
 
+    /// The tool with `arguments`, to be run by the user with `capabilities`.
+    #[must_use]
+    pub fn probekit(&self, capabilities: &[u32], arguments: &[&str]) -> Command {
+        self.probekit_within(libc::RLIM_INFINITY, capabilities, arguments)
+    }
+
+    /// The same, with so many bytes of memory that may be locked.
+    #[must_use]
+    pub fn probekit_within(
+        &self,
+        locked_bytes: libc::rlim_t,
+        capabilities: &[u32],
+        arguments: &[&str],
+    ) -> Command {
+        let mut command = Command::new(self.folder.path().join("probekit"));
+        command.args(arguments);
+        become_user(&mut command, locked_bytes, capabilities);
+        command
+    }
+
     /// funccount with `arguments`, to be run by the user with `capabilities`.
     #[must_use]
     pub fn funccount(&self, capabilities: &[u32], arguments: &[&str]) -> Command {
@@ -73,10 +93,9 @@ impl User {
         capabilities: &[u32],
         arguments: &[&str],
     ) -> Command {
-        let mut command = Command::new(self.folder.path().join("probekit"));
-        command.arg("funccount").args(arguments);
-        become_user(&mut command, locked_bytes, capabilities);
-        command
+        let mut all = vec!["funccount"];
+        all.extend(arguments);
+        self.probekit_within(locked_bytes, capabilities, &all)
     }
 
     /// The program to be traced with `arguments`, to be run by the user without capabilities.

@@ -41,6 +41,21 @@ fn tracepoints_are_refused_with_the_reason() {
 }
 
 #[test]
+fn doctor_names_the_lockdown() {
+    let mut command = std::process::Command::new(tests::process::probekit());
+    command.arg("doctor");
+    let finished = Finished::of(command);
+    assert_eq!(finished.status.code(), Some(1), "{finished:#?}");
+    for line in [
+        "FAIL  lockdown                   confidentiality",
+        "FAIL  tracepoints",
+        "ok    functions of programs      by uprobe.multi",
+    ] {
+        assert!(finished.stdout.contains(line), "{line} in {finished:#?}");
+    }
+}
+
+#[test]
 fn a_command_is_refused_with_the_reason() {
     let finished = Finished::of(funccount(&["sched_getaffinity", "--", "true"]));
     finished.assert_failure(1, "locked down for confidentiality");

@@ -3,11 +3,14 @@
 
 mod bad_input;
 mod counting;
+mod doctor;
 mod ending;
 mod examples;
 mod filters;
 mod forbidden;
+mod list;
 mod locked_down;
+mod manual;
 mod modules;
 mod output;
 mod privileges;

@@ -1,6 +1,7 @@
 //! Real programs of this machine: the C library, a program in Go, a PostgreSQL server under load, a Java virtual
 //! machine.
 
+mod completion;
 mod go;
 mod java;
 mod libc;

@@ -8,7 +8,7 @@ use crate::kernel::{
 };
 
 /// Since this release, maps and programs do not count as locked memory (commit 97306be45fbe).
-const NO_LOCKED_MEMORY: Release = Release {
+pub const NO_LOCKED_MEMORY: Release = Release {
     major: 5,
     minor: 11,
 };

@@ -193,7 +193,7 @@ fn install_targets() -> anyhow::Result<()> {
     if !Path::new("/usr/lib/postgresql").exists() {
         packages::install(&["postgresql"])?;
     }
-    packages::install(&["gron"])?;
+    packages::install(&["gron", "zsh", "fish", "bsdutils"])?;
     if Command::new("java").arg("-version").output().is_err() {
         packages::install(&["default-jdk-headless"])?;
     }

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::BadCommandLine;
+use super::{BadCommandLine, complete};
 use crate::tool::Filters;
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Filters")]
 pub(super) struct FilterArgs {
     /// Only this process; may be given several times
-    #[arg(short, long = "pid", value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long = "pid", value_name = "PID", add = complete::pids(), value_parser = clap::value_parser!(u32).range(1..))]
     pid: Vec<u32>,
     /// With -p: also the children that they fork from now on
     #[arg(long, requires = "pid")]

@@ -1,7 +1,11 @@
 //! The command line: flags to requests, errors to messages and exit statuses.
 
+mod complete;
+mod doctor;
 mod filters;
 mod funccount;
+mod list;
+mod man;
 mod run;
 mod stackcount;
 mod trace;
@@ -38,6 +42,11 @@ enum Tool {
     Funccount(funccount::Args),
     Stackcount(stackcount::Args),
     Trace(trace::Args),
+    List(list::Args),
+    Doctor(doctor::Args),
+    Completions(complete::ScriptArgs),
+    Complete(complete::WordArgs),
+    Man(man::Args),
 }
 
 /// A command line that clap took and we do not.
@@ -59,6 +68,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match run(&tool) {
         Ok(Status::Done) => ExitCode::SUCCESS,
         Ok(Status::Command(status)) => ExitCode::from(status),
+        Ok(Status::Unfit) => ExitCode::from(FAILED),
         Err(error) if tool::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let error_text = escape_lines(&format!("error: {error:#}"));
@@ -90,6 +100,8 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             Tool::Funccount(args) => args.verbose,
             Tool::Stackcount(args) => args.verbose,
             Tool::Trace(args) => args.verbose,
+            Tool::List(args) => args.verbose,
+            Tool::Doctor(_) | Tool::Completions(_) | Tool::Complete(_) | Tool::Man(_) => false,
         },
     };
     match tool {
@@ -105,5 +117,10 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             let (request, options) = args.request()?;
             runtime.block_on(tool::trace::run(&request, &options, &mut console))
         }
+        Tool::List(args) => tool::list::run(&args.request()?, &mut console),
+        Tool::Doctor(args) => tool::doctor::run(args.format(), &mut console),
+        Tool::Completions(args) => args.write(console.results),
+        Tool::Complete(args) => args.write(console.results),
+        Tool::Man(args) => args.write(console.results),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, time::Duration};
 
-use super::{BadCommandLine, filters::FilterArgs};
+use super::{BadCommandLine, complete, filters::FilterArgs};
 use crate::{
     attach::{self, Way},
     spec::{ProbeSpec, Syntax},
@@ -12,7 +12,7 @@ use crate::{
 #[derive(clap::Args)]
 pub(super) struct RunArgs {
     /// What to count
-    #[arg(required = true, value_name = "PATTERN")]
+    #[arg(required = true, value_name = "PATTERN", add = complete::probes())]
     patterns: Vec<String>,
     #[command(flatten)]
     filters: FilterArgs,
@@ -27,7 +27,7 @@ pub(super) struct RunArgs {
     regexp: bool,
     /// Attach in this way only: kprobe.multi, kprobe, kprobe.single, fentry, uprobe.multi, uprobe,
     /// uprobe.single, tracepoint or tracepoint.single
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::ways())]
     attach_with: Option<Way>,
     /// Run this command and count in it and its children only
     #[arg(last = true, value_name = "COMMAND")]

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
-use super::{BadCommandLine, run::parse_seconds};
+use super::{BadCommandLine, complete, run::parse_seconds};
 use crate::{
     attach::{self, Way},
     compile,
@@ -34,13 +34,13 @@ Examples:
 #[command(name = "trace", version, after_help = EXAMPLES)]
 pub(super) struct Args {
     /// What to trace, and what to show of it
-    #[arg(required = true, value_name = "PROBE")]
+    #[arg(required = true, value_name = "PROBE", add = complete::probes())]
     probes: Vec<String>,
     /// Size of the buffer for events, in pages of 4 KiB; a power of two
     #[arg(short, long, value_name = "PAGES", default_value_t = 4096, value_parser = parse_pages)]
     buffer_pages: u32,
     /// Only this process; may be given several times
-    #[arg(short, long = "pid", value_name = "PID", conflicts_with = "tid",
+    #[arg(short, long = "pid", value_name = "PID", add = complete::pids(), conflicts_with = "tid",
           value_parser = clap::value_parser!(u32).range(1..))]
     pid: Vec<u32>,
     /// With -p: also the children that they fork from now on
@@ -118,7 +118,7 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     /// Attach in this way only
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::ways())]
     attach_with: Option<Way>,
     /// Run this command and trace in it and its children only
     #[arg(last = true, value_name = "COMMAND")]

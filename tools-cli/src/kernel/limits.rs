@@ -15,15 +15,38 @@ pub fn raise() -> io::Result<()> {
     raise_one(libc::RLIMIT_NOFILE, 1 << 20)
 }
 
-fn raise_one(resource: libc::__rlimit_resource_t, wanted: libc::rlim_t) -> io::Result<()> {
+/// Bytes of memory that may be locked, as it is now.
+///
+/// # Errors
+///
+/// When the limit can't be read.
+pub fn locked_memory_bytes() -> io::Result<u64> {
+    Ok(current(libc::RLIMIT_MEMLOCK)?.rlim_cur)
+}
+
+/// How many files may be open, as it is now.
+///
+/// # Errors
+///
+/// When the limit can't be read.
+pub fn open_files() -> io::Result<u64> {
+    Ok(current(libc::RLIMIT_NOFILE)?.rlim_cur)
+}
+
+fn current(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the pointer is to a local.
-    if unsafe { libc::getrlimit(resource, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
+    match unsafe { libc::getrlimit(resource, &raw mut limit) } {
+        0 => Ok(limit),
+        _ => Err(io::Error::last_os_error()),
     }
+}
+
+fn raise_one(resource: libc::__rlimit_resource_t, wanted: libc::rlim_t) -> io::Result<()> {
+    let limit = current(resource)?;
     let unlimited = libc::rlimit {
         rlim_cur: wanted.max(limit.rlim_cur),
         rlim_max: wanted.max(limit.rlim_max),

@@ -5,6 +5,7 @@ pub mod blacklist;
 pub mod bpf;
 pub mod capabilities;
 pub mod clock;
+pub mod config;
 pub mod limits;
 pub mod linger;
 pub mod lockdown;

@@ -1,5 +1,6 @@
 //! From samples to what is read by people and by programs.
 
+mod check_table;
 mod count_table;
 mod escape;
 mod event_counts;
@@ -7,8 +8,10 @@ mod event_table;
 mod flame_graph;
 mod message;
 mod number;
+mod probe_list;
 mod stack_table;
 
+pub use check_table::{Check, Verdict, write_checks};
 pub use count_table::{CountTable, Format, Row};
 pub use escape::{Escaped, escape_lines};
 pub use event_counts::EventCounts;
@@ -16,4 +19,7 @@ pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_colum
 pub use flame_graph::FlameGraph;
 pub use message::{Names, Value, push_escaped, write_message};
 pub use number::Grouped;
+pub use probe_list::{
+    Detail, ListedProbe, ProbeKind, Typed, UsdtArgument, UsdtLocation, write_probes,
+};
 pub use stack_table::{CommandName, NamedFrame, StackFormat, StackRow, StackTable};

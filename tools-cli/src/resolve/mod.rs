@@ -12,7 +12,7 @@ mod tracefs;
 mod usdt;
 mod user;
 
-use std::{collections::HashSet, io};
+use std::{collections::HashSet, io, path::PathBuf};
 
 use self::found::Found;
 pub use self::{
@@ -155,6 +155,31 @@ pub enum Error {
         /// Bytes from its start.
         offset: u64,
     },
+}
+
+impl Error {
+    /// Whether everything could be read and nothing matches; if so, the end of the message that
+    /// names what is like it.
+    #[must_use]
+    pub fn unmatched(&self) -> Option<&str> {
+        match self {
+            Self::NoKernelFunction { hint, .. }
+            | Self::NoTracepoint { hint, .. }
+            | Self::NoFunction { hint, .. }
+            | Self::NoUsdt { hint, .. } => Some(hint),
+            _ => None,
+        }
+    }
+}
+
+/// The paths of all files that a process has mapped to execute, as it knows them.
+///
+/// # Errors
+///
+/// When there is no such process, or it can't be looked into.
+pub fn files_of(pid: u32) -> Result<Vec<PathBuf>, Error> {
+    let files = binary::mapped_files(pid)?;
+    Ok(files.into_iter().map(|file| file.target.shown).collect())
 }
 
 fn tracefs_hint(error: &io::Error) -> String {

@@ -18,7 +18,7 @@ use crate::{
 pub struct Tracefs {
     root: PathBuf,
     /// Keeps a private mount alive.
-    _mount: Option<OwnedFd>,
+    mount: Option<OwnedFd>,
 }
 
 impl Tracefs {
@@ -30,7 +30,7 @@ impl Tracefs {
     pub fn open() -> Result<Self, Error> {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         if let Some(root) = mounted_at(&mounts) {
-            return Ok(Self { root, _mount: None });
+            return Ok(Self { root, mount: None });
         }
         // Such a kernel leaves its tracefs empty, and 6.12 falls over it when the only mount of an
         // empty one goes (`tracefs_destroy_inode`, fs/tracefs/inode.c: list corruption, an oops).
@@ -40,8 +40,20 @@ impl Tracefs {
         let mount = mount_privately(c"tracefs").map_err(Error::Tracefs)?;
         Ok(Self {
             root: format!("/proc/self/fd/{}", mount.as_raw_fd()).into(),
-            _mount: Some(mount),
+            mount: Some(mount),
         })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether it is mounted for this process alone.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.mount.is_some()
     }
 
     /// Reads one of its files.

@@ -1,9 +1,11 @@
 //! The tools, each the way from a request to a report.
 
 mod command;
+pub mod doctor;
 mod filters;
 mod follow;
 pub mod funccount;
+pub mod list;
 mod session;
 pub mod stackcount;
 pub mod trace;
@@ -46,6 +48,8 @@ pub enum Status {
     Done,
     /// With the command that was traced, and its exit status.
     Command(u8),
+    /// With the finding that something does not work.
+    Unfit,
 }
 
 /// Whether an error only says that the reader of our results has gone.

@@ -6,12 +6,14 @@
 //! three of them. A tracepoint has only fields to be looked up: its [`TracepointFormat`] lists them.
 
 mod btf;
+mod declaration;
 mod dwarf;
 mod record;
 mod spelling;
 mod tracefs;
 
 pub use btf::Btf;
+pub use declaration::{Declaration, Declared};
 pub use dwarf::Dwarf;
 pub use record::RecordTypes;
 pub use tracefs::{Element, Field, FieldKind, TracepointFormat};

@@ -4,6 +4,8 @@
 //! its inline assembly, behind the size (negative if signed), so what is read here is whatever
 //! gcc and clang print in AT&T syntax.
 
+use std::fmt;
+
 use super::{DebugSymbols, Elf, UsdtSite};
 
 /// An argument of a USDT probe.
@@ -132,6 +134,56 @@ impl Operand {
                 place,
             },
             Err(reason) => unsupported(bytes, is_signed, reason),
+        }
+    }
+}
+
+impl fmt::Display for Register {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::INSTRUCTION_POINTER {
+            return f.write_str("%rip");
+        }
+        let is_it = |(_, offset): &&(_, u16)| *offset == self.pt_regs_offset_bytes;
+        match REGISTERS.iter().find(is_it) {
+            Some((name @ ("a" | "b" | "c" | "d"), _)) => write!(f, "%r{name}x"),
+            Some((name, _)) if name.starts_with('r') => write!(f, "%{name}"),
+            Some((name, _)) => write!(f, "%r{name}"),
+            None => write!(f, "register at {}", self.pt_regs_offset_bytes),
+        }
+    }
+}
+
+/// As the assembler writes it, with the whole of a register in place of a part.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Register {
+                register,
+                shift_bits: 0,
+            } => write!(f, "{register}"),
+            Self::Register {
+                register,
+                shift_bits,
+            } => write!(f, "{register} >> {shift_bits}"),
+            Self::Memory(memory) => write!(f, "{memory}"),
+            Self::Constant(value) => write!(f, "${value}"),
+            Self::Unsupported(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.symbol {
+            Some(symbol) => write!(f, "{symbol}{:+}", self.displacement_bytes)?,
+            None if self.displacement_bytes != 0 => write!(f, "{}", self.displacement_bytes)?,
+            None => {}
+        }
+        let base = self.base.map_or(String::new(), |base| base.to_string());
+        match self.index {
+            Some((index, scale)) => write!(f, "({base},{index},{scale})"),
+            None if base.is_empty() => Ok(()),
+            None => write!(f, "({base})"),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! The kernel marks most such functions itself (`notrace`, `NOKPROBE_SYMBOL`); these are the ones
 //! that it leaves to the tools.
 
+use std::{collections::HashMap, sync::LazyLock};
+
 use crate::spec::Pattern;
 
 /// Functions that share a reason.
@@ -188,18 +190,52 @@ const GROUPS: &[Group] = &[
 
 /// Why a pattern does not mean `name`; nothing if it may.
 pub(super) fn reason(name: &str) -> Option<&'static str> {
-    let group = GROUPS.iter().find(|group| {
-        let mut patterns = group.patterns.iter();
-        patterns.any(|pattern| matches(pattern, name))
-    });
-    group.map(|group| group.reason)
+    static KNOWN: LazyLock<Known> = LazyLock::new(Known::new);
+    KNOWN.reason(name)
 }
 
-/// As [`Pattern::glob`] does, without its allocations in the cases that nearly all patterns are.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) if !prefix.contains('*') => name.starts_with(prefix),
-        _ => Pattern::glob(pattern).matches(name),
+/// The patterns of all groups, prepared: they are held against every function of the kernel.
+struct Known {
+    /// Those that end in their only star, without it, by their first byte.
+    prefixes: HashMap<u8, Vec<(&'static str, &'static str)>>,
+    others: Vec<(Pattern, &'static str)>,
+}
+
+impl Known {
+    fn new() -> Self {
+        let mut known = Self {
+            prefixes: HashMap::new(),
+            others: Vec::new(),
+        };
+        for group in GROUPS {
+            for pattern in group.patterns {
+                known.add(pattern, group.reason);
+            }
+        }
+        known
+    }
+
+    fn add(&mut self, pattern: &'static str, reason: &'static str) {
+        let prefix = pattern.strip_suffix('*').filter(|it| !it.contains('*'));
+        match prefix.and_then(|prefix| Some((prefix, prefix.bytes().next()?))) {
+            Some((prefix, first)) => {
+                let same = self.prefixes.entry(first).or_default();
+                same.push((prefix, reason));
+            }
+            None => self.others.push((Pattern::glob(pattern), reason)),
+        }
+    }
+
+    fn reason(&self, name: &str) -> Option<&'static str> {
+        let same = self.prefixes.get(name.as_bytes().first()?);
+        let prefixes = same.into_iter().flatten();
+        let mut by_prefix = prefixes.filter(|(prefix, _)| name.starts_with(prefix));
+        let by_prefix = by_prefix.next().map(|(_, reason)| *reason);
+        by_prefix.or_else(|| {
+            let mut others = self.others.iter();
+            let other = others.find(|(pattern, _)| pattern.matches(name));
+            other.map(|(_, reason)| *reason)
+        })
     }
 }
 

@@ -12,7 +12,9 @@ use std::{path::Path, sync::Arc};
 
 use self::blob::{Blob, Kind, Record};
 use super::{
-    Composite, Enum, Error, Int, Keyword, Member, Parameter, Prototype, Type, TypeId, TypeSource,
+    Composite, Declaration, Enum, Error, Int, Keyword, Member, Parameter, Prototype, Type, TypeId,
+    TypeSource,
+    declaration::{self, Layer, Written},
     spelling,
 };
 use crate::resolve::elf::Image;
@@ -117,6 +119,23 @@ impl Btf {
         self.own(|kind| kind == Kind::Func)
             .find(|(_, record)| self.is_name(record.name, name))
             .map(|(id, _)| id)
+    }
+
+    /// The names and numbers of all functions; of a module, only its own.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.own(|kind| kind == Kind::Func)
+            .filter_map(|(id, record)| Some((self.name(record.name).ok()?, id)))
+    }
+
+    /// The declaration of the function with this number.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged, or the number is not that of a function.
+    pub fn declaration(&self, function: u32) -> Result<Declaration, Error> {
+        let prototype = self.record(function)?.size_or_type;
+        let written = self.written_prototype(prototype)?;
+        declaration::declare(self, &written)
     }
 
     fn record(&self, id: u32) -> Result<Record<'_>, Error> {
@@ -336,6 +355,16 @@ impl Btf {
     }
 
     fn parse_prototype(&self, id: u32) -> Result<Prototype, Error> {
+        let mut prototype = self.written_prototype(id)?;
+        let types = prototype.parameters.iter_mut().map(|it| &mut it.type_id);
+        for id in types.chain([&mut prototype.returns]) {
+            *id = self.reference(self.number(*id)?)?;
+        }
+        Ok(prototype)
+    }
+
+    /// The prototype with typedefs and qualifiers, as it was written.
+    fn written_prototype(&self, id: u32) -> Result<Prototype, Error> {
         let record = self.record(id)?;
         if record.kind != Kind::FuncProto {
             return Err(self
@@ -350,15 +379,76 @@ impl Btf {
             if !is_variadic {
                 parameters.push(Parameter {
                     name: self.optional_name(name)?,
-                    type_id: self.reference(type_id)?,
+                    type_id: TypeId(type_id.into()),
                 });
             }
         }
         Ok(Prototype {
             parameters,
-            returns: self.reference(record.size_or_type)?,
+            returns: TypeId(record.size_or_type.into()),
             is_variadic,
         })
+    }
+
+    fn number(&self, id: TypeId) -> Result<u32, Error> {
+        u32::try_from(id.0).map_err(|_| self.blob.damaged(format!("there is no type {}", id.0)))
+    }
+
+    /// The type behind tags other than `user`: what they say (`rcu`, `percpu`) is for the kernel's
+    /// own checks.
+    fn untagged(&self, start: u32) -> Result<u32, Error> {
+        let mut id = start;
+        for _ in 0..STEPS_UP_TO {
+            if id == VOID {
+                return Ok(id);
+            }
+            let record = self.record(id)?;
+            if record.kind != Kind::TypeTag || self.is_name(record.name, "user") {
+                return Ok(id);
+            }
+            id = record.size_or_type;
+        }
+        Err(self
+            .blob
+            .damaged(format!("type {start} is a tag of itself")))
+    }
+
+    fn tagged(&self, keyword: &str, name: u32) -> Result<Layer, Error> {
+        let name = self.optional_name(name)?;
+        let name = name.as_deref().unwrap_or("{…}");
+        Ok(Layer::Name(format!("{keyword} {name}")))
+    }
+}
+
+impl Written for Btf {
+    fn layer(&self, id: TypeId) -> Result<Layer, Error> {
+        let id = self.untagged(self.number(id)?)?;
+        if id == VOID {
+            return Ok(Layer::Name("void".to_owned()));
+        }
+        let record = self.record(id)?;
+        let inner = TypeId(record.size_or_type.into());
+        match record.kind {
+            Kind::Ptr => Ok(Layer::Pointer("*", inner)),
+            Kind::Const => Ok(Layer::Qualifier("const", inner)),
+            Kind::Volatile => Ok(Layer::Qualifier("volatile", inner)),
+            Kind::Restrict => Ok(Layer::Qualifier("restrict", inner)),
+            Kind::TypeTag => Ok(Layer::Qualifier("__user", inner)),
+            Kind::Array => {
+                let [element, _, count] = self.one(record)?;
+                Ok(Layer::Array(TypeId(element.into()), count.into()))
+            }
+            Kind::Struct => self.tagged("struct", record.name),
+            Kind::Union => self.tagged("union", record.name),
+            Kind::Enum | Kind::Enum64 => self.tagged("enum", record.name),
+            Kind::Fwd if record.flag => self.tagged("union", record.name),
+            Kind::Fwd => self.tagged("struct", record.name),
+            Kind::FuncProto => Ok(Layer::Function(self.written_prototype(id)?)),
+            Kind::Int | Kind::Float | Kind::Typedef => {
+                Ok(Layer::Name(self.name(record.name)?.to_owned()))
+            }
+            _ => Err(self.blob.damaged(format!("type {id} is not a type"))),
+        }
     }
 }
 
@@ -385,9 +475,7 @@ fn is_enumeration(kind: Kind) -> bool {
 
 impl TypeSource for Btf {
     fn get(&self, id: TypeId) -> Result<Type, Error> {
-        let number = u32::try_from(id.0)
-            .map_err(|_| self.blob.damaged(format!("there is no type {}", id.0)))?;
-        let (number, _) = self.behind(number)?;
+        let (number, _) = self.behind(self.number(id)?)?;
         if number == VOID {
             return Ok(Type::Void);
         }

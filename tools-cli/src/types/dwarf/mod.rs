@@ -8,19 +8,25 @@ mod scan;
 mod shape;
 mod unit;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use gimli::SectionId;
 
 use self::{
     scan::Wanted,
-    unit::{Damage, Index, Reader, Sections, borrow, is_needed},
+    unit::{Damage, Index, Place, Reader, Sections, borrow, is_needed},
 };
-use super::{Error, Keyword, Parameter, Prototype, Type, TypeId, TypeSource};
+use super::{
+    Declaration, Error, Keyword, Parameter, Prototype, Type, TypeId, TypeSource,
+    declaration::{self, Layer, Written},
+};
 use crate::{
     resolve::{
-        VirtAddr,
-        elf::{DebugSection, DebugSymbols, FunctionKind, FunctionSymbol, Image},
+        TargetFile, VirtAddr,
+        elf::{DebugSearch, DebugSection, DebugSymbols, FunctionKind, FunctionSymbol, Image},
     },
     spec::Pattern,
 };
@@ -68,6 +74,23 @@ impl Dwarf {
         }))
     }
 
+    /// Types of the program or library in `file`, whose debug file is looked for where its process
+    /// would. Nothing if there are none, or none that can be used.
+    #[must_use]
+    pub fn of_file(file: &TargetFile) -> Option<Self> {
+        let program = Image::open_as(&file.path, &file.shown).ok()?;
+        let in_process = file
+            .pid
+            .map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
+        let search = DebugSearch {
+            root: in_process.as_deref().unwrap_or(Path::new("/")),
+            file: &file.shown,
+            open: &Image::open,
+        };
+        let debug = DebugSymbols::find(&program.elf().ok()?, search);
+        Self::open(program, debug).ok().flatten()
+    }
+
     /// The file that the types are from.
     #[must_use]
     pub fn image(&self) -> &Image {
@@ -85,6 +108,29 @@ impl Dwarf {
     /// When the description is damaged there.
     pub fn prototype_at(&self, address: VirtAddr) -> Result<Option<Prototype>, Error> {
         let reader = self.reader();
+        let Some(function) = self.function_at(&reader, address)? else {
+            return Ok(None);
+        };
+        let prototype = reader.prototype(function).map(Some);
+        prototype.map_err(|error| self.damaged(error))
+    }
+
+    /// The declaration of that function.
+    ///
+    /// # Errors
+    ///
+    /// When the description is damaged there.
+    pub fn declaration_at(&self, address: VirtAddr) -> Result<Option<Declaration>, Error> {
+        let reader = self.reader();
+        let Some(function) = self.function_at(&reader, address)? else {
+            return Ok(None);
+        };
+        let written = reader.written_prototype(function);
+        let written = written.map_err(|error| self.damaged(error))?;
+        declaration::declare(&Entries(self, &reader), &written).map(Some)
+    }
+
+    fn function_at(&self, reader: &Reader<'_>, address: VirtAddr) -> Result<Option<Place>, Error> {
         let find = || -> Result<_, Damage> {
             let Some(unit) = reader.unit_with_code(address.0)? else {
                 return Ok(None);
@@ -93,7 +139,7 @@ impl Dwarf {
                 return Ok(None);
             };
             self.latest_unit.store(unit, Ordering::Relaxed);
-            reader.prototype(function).map(Some)
+            Ok(Some(function))
         };
         find().map_err(|error| self.damaged(error))
     }
@@ -143,6 +189,15 @@ fn load(image: &Image) -> Result<Option<Sections>, Error> {
     let dwarf = borrow(&sections, image.data());
     let has_info = !gimli::Section::reader(&dwarf.debug_info).is_empty();
     Ok(has_info.then_some(sections))
+}
+
+/// Entries as they are written, through a reader that remembers the units that it has read.
+struct Entries<'a, 'r>(&'a Dwarf, &'a Reader<'r>);
+
+impl Written for Entries<'_, '_> {
+    fn layer(&self, id: TypeId) -> Result<Layer, Error> {
+        self.1.layer(id).map_err(|error| self.0.damaged(error))
+    }
 }
 
 impl TypeSource for Dwarf {

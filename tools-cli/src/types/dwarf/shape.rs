@@ -6,7 +6,9 @@ use super::{
     scan::Wanted,
     unit::{DIMENSIONS_UP_TO, Damage, Entry, Place, Reader, Result, STEPS_UP_TO, Unit, VOID},
 };
-use crate::types::{Composite, Enum, Int, Keyword, Member, Parameter, Prototype, Type, TypeId};
+use crate::types::{
+    Composite, Enum, Int, Keyword, Member, Parameter, Prototype, Type, TypeId, declaration::Layer,
+};
 
 /// More members, constants or parameters than these are taken for damage.
 const CHILDREN_UP_TO: usize = 1 << 20;
@@ -109,13 +111,7 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&self, place: Place, entry: &Entry<'a>, gone: usize) -> Result<Type> {
-        let mut counts = Vec::new();
-        self.children(place, |_, _, child| {
-            if child.tag() == dw::DW_TAG_subrange_type && counts.len() < DIMENSIONS_UP_TO {
-                counts.push(count(child));
-            }
-            Ok(())
-        })?;
+        let counts = self.dimensions(place)?;
         let element = if gone + 1 < counts.len() {
             self.id(place, gone + 1)
         } else {
@@ -127,6 +123,18 @@ impl<'a> Reader<'a> {
             element,
             count: counts.get(gone).copied().unwrap_or(0),
         })
+    }
+
+    /// How many elements each dimension of an array has.
+    fn dimensions(&self, place: Place) -> Result<Vec<u64>> {
+        let mut counts = Vec::new();
+        self.children(place, |_, _, child| {
+            if child.tag() == dw::DW_TAG_subrange_type && counts.len() < DIMENSIONS_UP_TO {
+                counts.push(count(child));
+            }
+            Ok(())
+        })?;
+        Ok(counts)
     }
 
     /// Whoever asks for the size goes through all arrays and relies on there being an end.
@@ -319,9 +327,19 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// What a function takes and gives: its parameters are described where it is compiled, or
-    /// where it is declared, or once for all places where it is inlined.
+    /// What a function takes and gives.
     pub fn prototype(&self, function: Place) -> Result<Prototype> {
+        let mut prototype = self.written_prototype(function)?;
+        let types = prototype.parameters.iter_mut().map(|it| &mut it.type_id);
+        for id in types.chain([&mut prototype.returns]) {
+            *id = self.resolved(self.place(*id)?.map(|(place, _)| place))?;
+        }
+        Ok(prototype)
+    }
+
+    /// The same with typedefs and qualifiers: its parameters are described where it is compiled, or
+    /// where it is declared, or once for all places where it is inlined.
+    pub fn written_prototype(&self, function: Place) -> Result<Prototype> {
         let mut at = Some(function);
         let mut prototype: Option<Prototype> = None;
         for _ in 0..STEPS_UP_TO {
@@ -367,7 +385,7 @@ impl<'a> Reader<'a> {
         })?;
         Ok(Prototype {
             parameters,
-            returns: self.type_of(place.unit, entry)?,
+            returns: self.written_type(place.unit, entry)?,
             is_variadic,
         })
     }
@@ -375,7 +393,7 @@ impl<'a> Reader<'a> {
     fn parameter(&self, unit: &Unit<'a>, number: usize, entry: &Entry<'a>) -> Result<Parameter> {
         let mut parameter = Parameter {
             name: self.name(unit, entry)?,
-            type_id: self.type_of(number, entry)?,
+            type_id: self.written_type(number, entry)?,
         };
         let mut at = self.follow(number, entry, dw::DW_AT_abstract_origin)?;
         for _ in 0..STEPS_UP_TO {
@@ -385,11 +403,55 @@ impl<'a> Reader<'a> {
                 parameter.name = self.name(&unit, &entry)?;
             }
             if parameter.type_id == VOID {
-                parameter.type_id = self.type_of(place.unit, &entry)?;
+                parameter.type_id = self.written_type(place.unit, &entry)?;
             }
             at = self.follow(place.unit, &entry, dw::DW_AT_abstract_origin)?;
         }
         Ok(parameter)
+    }
+
+    /// The number of the type of an entry as it is written, typedefs and qualifiers included.
+    fn written_type(&self, unit: usize, entry: &Entry<'a>) -> Result<TypeId> {
+        let place = self.follow(unit, entry, dw::DW_AT_type)?;
+        Ok(place.map_or(VOID, |place| self.id(place, 0)))
+    }
+
+    /// The outermost part of a type as it is written.
+    pub fn layer(&self, id: TypeId) -> Result<Layer> {
+        let Some((place, dimension)) = self.place(id)? else {
+            return Ok(Layer::Name("void".to_owned()));
+        };
+        let (unit, entry) = self.entry(place)?;
+        let inner = self.written_type(place.unit, &entry)?;
+        Ok(match entry.tag() {
+            dw::DW_TAG_pointer_type => Layer::Pointer("*", inner),
+            dw::DW_TAG_reference_type => Layer::Pointer("&", inner),
+            dw::DW_TAG_rvalue_reference_type => Layer::Pointer("&&", inner),
+            dw::DW_TAG_const_type => Layer::Qualifier("const", inner),
+            dw::DW_TAG_volatile_type => Layer::Qualifier("volatile", inner),
+            dw::DW_TAG_restrict_type => Layer::Qualifier("restrict", inner),
+            dw::DW_TAG_atomic_type => Layer::Qualifier("_Atomic", inner),
+            dw::DW_TAG_array_type => {
+                let counts = self.dimensions(place)?;
+                let element = match dimension + 1 < counts.len() {
+                    true => self.id(place, dimension + 1),
+                    false => inner,
+                };
+                Layer::Array(element, counts.get(dimension).copied().unwrap_or(0))
+            }
+            dw::DW_TAG_subroutine_type => Layer::Function(self.described(place, &entry)?),
+            tag => {
+                let keyword = match tag {
+                    _ if !self.is_c(&unit) => "",
+                    dw::DW_TAG_structure_type => "struct ",
+                    dw::DW_TAG_union_type => "union ",
+                    dw::DW_TAG_enumeration_type => "enum ",
+                    _ => "",
+                };
+                let name = self.name(&unit, &entry)?;
+                Layer::Name(format!("{keyword}{}", name.as_deref().unwrap_or("{…}")))
+            }
+        })
     }
 
     /// Calls `visit` with each child of an entry.

@@ -1,0 +1,48 @@
+//! Manual pages tell what --help tells.
+
+use std::process::Command;
+
+use tests::process::{Finished, probekit};
+
+fn run(arguments: &[&str]) -> String {
+    let mut command = Command::new(probekit());
+    command.args(arguments);
+    let finished = Finished::of(command);
+    assert!(finished.status.success(), "{finished:#?}");
+    finished.stdout
+}
+
+#[test]
+fn every_option_of_every_tool_is_in_its_page() {
+    for (tool, example) in [
+        ("funccount", Some("funccount")),
+        ("stackcount", Some("stackcount")),
+        ("trace", Some("trace")),
+        ("list", Some("probekit list")),
+        ("doctor", None),
+        ("completions", Some("source")),
+    ] {
+        let page = run(&["man", tool]).replace("\\-", "-");
+        let help = run(&[tool, "--help"]);
+        let options = help.lines().filter_map(|line| {
+            let start = line.trim_start().split("--").nth(1)?;
+            let is_option = line.trim_start().starts_with('-');
+            let name = start.split([' ', ',']).next()?;
+            is_option.then(|| format!("--{name}"))
+        });
+        let options: Vec<String> = options.collect();
+        assert!(!options.is_empty(), "{help}");
+        for option in options {
+            assert!(page.contains(&option), "{option} in {page}");
+        }
+        assert!(page.starts_with(".ie"), "{page}");
+        if let Some(example) = example {
+            let (_, examples) = page.split_once(".SH EXAMPLES").expect("a section");
+            assert!(examples.contains(example), "{page}");
+        }
+    }
+    let page = run(&["man", "probekit"]);
+    for tool in ["funccount", "list", "doctor"] {
+        assert!(page.contains(&format!("probekit\\-{tool}(8)")), "{page}");
+    }
+}

@@ -1,0 +1,21 @@
+#compdef probekit funccount stackcount trace
+# Completion for zsh. The tools are asked, since only they know the probes.
+_probekit() {
+    local line value
+    local -a open whole
+    for line in "${(@f)$(@PROBEKIT@ complete -- "${(@Q)words[1,CURRENT-1]}" "$PREFIX" 2>/dev/null)}"; do
+        value=${line%%$'\t'*}
+        case $value in
+            '') ;;
+            *[:/]) open+=("$value") ;;
+            *) whole+=("$value") ;;
+        esac
+    done
+    if (( ${#open} + ${#whole} == 0 )); then
+        _files
+        return
+    fi
+    compadd -S '' -a open
+    compadd -a whole
+}
+compdef _probekit probekit funccount stackcount trace

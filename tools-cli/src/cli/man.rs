@@ -1,0 +1,100 @@
+//! Manual pages, from the definitions that --help is from.
+
+use std::io::Write;
+
+use clap::{Command, CommandFactory as _, Parser, ValueEnum};
+use clap_mangen::Man;
+
+use super::{Probekit, complete, doctor, funccount, list, stackcount, trace};
+use crate::tool::Status;
+
+/// Print the manual page of a tool, for man: probekit man trace | man -l -
+#[derive(Parser)]
+#[command(name = "man")]
+pub(super) struct Args {
+    /// The tool
+    #[arg(value_name = "TOOL")]
+    page: Page,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Page {
+    Probekit,
+    Funccount,
+    Stackcount,
+    Trace,
+    List,
+    Doctor,
+    Completions,
+}
+
+impl Page {
+    /// The command, and what it is called where it is a part of probekit only.
+    fn command(self) -> Command {
+        let part = |command: Command, name: &'static str| {
+            let usage = name.replace('-', " ");
+            command.name(name).bin_name(usage)
+        };
+        match self {
+            Self::Probekit => Probekit::command(),
+            Self::Funccount => funccount::Args::command(),
+            Self::Stackcount => stackcount::Args::command(),
+            Self::Trace => trace::Args::command(),
+            Self::List => part(list::Args::command(), "probekit-list"),
+            Self::Doctor => part(doctor::Args::command(), "probekit-doctor"),
+            Self::Completions => part(complete::ScriptArgs::command(), "probekit-completions"),
+        }
+    }
+}
+
+impl Args {
+    pub(super) fn write(&self, out: &mut dyn Write) -> anyhow::Result<Status> {
+        let command = self.page.command();
+        let closing = command.get_after_help().map(ToString::to_string);
+        let has_tools = command.has_subcommands();
+        let man = Man::new(command).section("8").manual("probekit");
+        let mut page = Vec::new();
+        man.render_title(&mut page)?;
+        man.render_name_section(&mut page)?;
+        man.render_synopsis_section(&mut page)?;
+        man.render_description_section(&mut page)?;
+        man.render_options_section(&mut page)?;
+        if has_tools {
+            man.render_subcommands_section(&mut page)?;
+        }
+        if let Some(text) = closing {
+            page.extend(closing_section(&text).into_bytes());
+        }
+        out.write_all(&page)?;
+        Ok(Status::Done)
+    }
+}
+
+/// What --help ends with, in lines as they are: examples, mostly, in columns.
+fn closing_section(text: &str) -> String {
+    let (heading, lines) = match text.split_once(":\n") {
+        Some((heading, lines)) if !heading.contains('\n') => (heading, lines),
+        _ => ("Notes", text),
+    };
+    let mut section = format!(".SH {}\n.nf\n", heading.to_uppercase());
+    for line in lines.lines() {
+        // Nothing at the start of a line is a request, and a hyphen is one that can be pasted.
+        let line = line.replace('\\', "\\e").replace('-', "\\-");
+        section.push_str(&format!("\\&{}\n", line.replace('\'', "\\(aq")));
+    }
+    section + ".fi\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_stay_as_they_are() {
+        assert_eq!(
+            closing_section("Examples:\n  list -v 'a\\b'\n.x"),
+            ".SH EXAMPLES\n.nf\n\\&  list \\-v \\(aqa\\eb\\(aq\n\\&.x\n.fi\n"
+        );
+        assert!(closing_section("One: two\nthree").starts_with(".SH NOTES\n.nf\n\\&One: two\n"));
+    }
+}
