@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::perf_map::{PerfMapFile, PerfMapFolders};
+
 /// The number of a file in [`Code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
@@ -46,8 +48,8 @@ pub struct CodeSpace {
     pub pid: u32,
     /// What is mapped there, such as `//anon`; nothing if nothing is.
     pub mapping: Option<String>,
-    /// The symbols that a runtime writes for what it compiles (`perf-PID.map`), if it does.
-    pub perf_map: Option<File>,
+    /// The symbols that a runtime writes for what it compiles, if it does.
+    pub perf_map: PerfMapFile,
 }
 
 /// What locations refer to.
@@ -57,6 +59,7 @@ pub struct Code {
     file_ids: HashMap<(PathBuf, u64), FileId>,
     spaces: Vec<CodeSpace>,
     space_ids: HashMap<(u32, Option<String>), SpaceId>,
+    perf_maps: PerfMapFolders,
 }
 
 /// A mapping of a file, as it is needed to find the file again.
@@ -101,14 +104,14 @@ impl Code {
     /// The number of a process's code in `mapping`.
     pub(super) fn space_id(&mut self, pid: u32, mapping: Option<&Path>) -> SpaceId {
         let mapping = mapping.map(|path| path.to_string_lossy().into_owned());
-        let spaces = &mut self.spaces;
+        let (spaces, perf_maps) = (&mut self.spaces, &mut self.perf_maps);
         let key = (pid, mapping.clone());
         *self.space_ids.entry(key).or_insert_with(|| {
             let id = SpaceId(u32::try_from(spaces.len()).unwrap_or(u32::MAX));
             spaces.push(CodeSpace {
                 pid,
                 mapping,
-                perf_map: open_perf_map(pid),
+                perf_map: perf_maps.file_of(pid),
             });
             id
         })
@@ -135,26 +138,4 @@ fn open(mapping: FileMapping<'_>) -> Option<File> {
         let metadata = fs::metadata(path).ok()?;
         (metadata.is_file() && metadata.st_ino() == inode).then(|| File::open(path).ok())?
     })
-}
-
-/// Runtimes write it for the number that they have in their own PID namespace, into their own root.
-fn open_perf_map(pid: u32) -> Option<File> {
-    let inner = innermost_pid(pid).unwrap_or(pid);
-    let paths = [
-        format!("/proc/{pid}/root/tmp/perf-{inner}.map"),
-        format!("/tmp/perf-{pid}.map"),
-    ];
-    paths.iter().find_map(|path| {
-        // Asked before opening: opening a named pipe would wait for its writer.
-        let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        is_file.then(|| File::open(path).ok())?
-    })
-}
-
-fn innermost_pid(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_ascii_whitespace().next_back()?.parse().ok()
 }

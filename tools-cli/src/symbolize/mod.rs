@@ -101,6 +101,7 @@ impl Symbolizer {
         let mut kernel = Vec::new();
         let mut vdso = Vec::new();
         let mut files: BTreeMap<FileId, Vec<(Frame, u64)>> = BTreeMap::new();
+        let mut spaces: BTreeMap<SpaceId, Vec<(Frame, u64)>> = BTreeMap::new();
         let new: BTreeSet<Frame> = frames
             .filter(|frame| !self.names.contains_key(frame))
             .collect();
@@ -110,14 +111,12 @@ impl Symbolizer {
                 Location::Kernel(address) => kernel.push((frame, address.wrapping_sub(back))),
                 Location::Vdso(offset) => vdso.push((frame, offset.wrapping_sub(back))),
                 Location::File(id, offset) => {
-                    files
-                        .entry(id)
-                        .or_default()
-                        .push((frame, offset.wrapping_sub(back)));
+                    let frames = files.entry(id).or_default();
+                    frames.push((frame, offset.wrapping_sub(back)));
                 }
-                Location::Process(space, address) => {
-                    let symbol = self.compiled(space, address, back, code);
-                    self.names.insert(frame, [symbol].into());
+                Location::Process(id, address) => {
+                    let frames = spaces.entry(id).or_default();
+                    frames.push((frame, address.wrapping_sub(back)));
                 }
             }
         }
@@ -125,6 +124,9 @@ impl Symbolizer {
         self.find_in_vdso(&vdso);
         for (id, frames) in files {
             self.find_in_file(id, &frames, code);
+        }
+        for (id, frames) in spaces {
+            self.find_compiled(id, &frames, code);
         }
     }
 
@@ -204,7 +206,11 @@ impl Symbolizer {
             let module = module(address);
             let symbols = match found.next() {
                 Some(Symbolized::Sym(symbol)) => named(&symbol, back, module.as_deref()),
-                _ => [Symbol::unknown(address + back, module.as_deref())].into(),
+                _ => [Symbol::unknown(
+                    address.wrapping_add(back),
+                    module.as_deref(),
+                )]
+                .into(),
             };
             self.names.insert(frame, symbols);
         }
@@ -213,30 +219,37 @@ impl Symbolizer {
     /// Remembers that nobody knows.
     fn leave_unknown(&mut self, frames: &[(Frame, u64)], module: Option<&str>) {
         for &(frame, offset) in frames {
-            let unknown = Symbol::unknown(offset + u64::from(frame.is_return), module);
+            let place = offset.wrapping_add(frame.is_return.into());
+            let unknown = Symbol::unknown(place, module);
             self.names.insert(frame, [unknown].into());
         }
     }
 
-    /// What a runtime says that it has compiled there.
-    fn compiled(&mut self, id: SpaceId, address: u64, back: u64, code: &Code) -> Symbol {
+    /// Finds what a runtime says that it has compiled there.
+    fn find_compiled(&mut self, id: SpaceId, frames: &[(Frame, u64)], code: &Code) {
         let Some(space) = code.space(id) else {
-            return Symbol::unknown(address, None);
+            return self.leave_unknown(frames, None);
         };
         let map = self.perf_maps.entry(id).or_default();
-        if let Some(file) = &space.perf_map {
+        if let Some(file) = space.perf_map.get() {
             // What can't be read now has no names.
             let _ = map.update(file);
         }
-        match map.find(address.wrapping_sub(back)) {
-            Some((name, offset)) => Symbol {
+        let mut unknown = Vec::new();
+        for &(frame, address) in frames {
+            let Some((name, offset)) = map.find(address) else {
+                unknown.push((frame, address));
+                continue;
+            };
+            let symbol = Symbol {
                 name: Some(name.to_owned()),
-                offset: offset + back,
+                offset: offset + u64::from(frame.is_return),
                 module: Some(format!("perf-{}.map", space.pid)),
                 is_inlined: false,
-            },
-            None => Symbol::unknown(address, space.mapping.as_deref()),
+            };
+            self.names.insert(frame, [symbol].into());
         }
+        self.leave_unknown(&unknown, space.mapping.as_deref());
     }
 }
 

@@ -1,0 +1,68 @@
+//! Names for the frames of programs and libraries.
+
+use tests::process::{Finished, stackcount};
+
+use super::{expected, fixture, folded, leaf, paths, stacks_of};
+
+#[test]
+fn a_program_that_another_has_replaced_keeps_its_names() {
+    let twice = paths()
+        .into_iter()
+        .map(|(stack, count)| (stack, 2 * count))
+        .collect();
+    let (found, _) = stacks_of(&["-U"], &leaf(), &["exec"]);
+    assert_eq!(found, twice);
+}
+
+#[test]
+fn a_library_that_is_unloaded_keeps_its_names() {
+    let library = fixture("libpkfixture.so");
+    let (found, _) = stacks_of(&[], &leaf(), &["library", &library]);
+    let stacks: Vec<_> = found.into_iter().collect();
+    let [(stack, 4)] = &stacks[..] else {
+        panic!("{stacks:?}");
+    };
+    assert!(stack.ends_with(";pk_library_call;stk_leaf"), "{stack}");
+}
+
+#[test]
+fn inlined_functions_are_shown_on_request() {
+    let program = fixture("stacks-inlined");
+    let probe = format!("{program}:stk::leaf");
+    let run = |options: &[&str]| {
+        let mut arguments = vec!["-f", "-U"];
+        arguments.extend(options);
+        arguments.extend([probe.as_str(), "--", &program]);
+        folded(&Finished::of(stackcount(&arguments)).stdout)
+    };
+    assert_eq!(
+        run(&[]),
+        expected([("main;stk::outer(long);stk::leaf(long)", 6)])
+    );
+    assert_eq!(
+        run(&["--inlined"]),
+        expected([("main;stk::outer(long);inlined (inlined);stk::leaf(long)", 6)])
+    );
+    assert_eq!(
+        run(&["--no-demangle"]),
+        expected([("main;_ZN3stk5outerEl;_ZN3stk4leafEl", 6)])
+    );
+}
+
+#[test]
+fn symbols_come_from_the_debug_file_of_a_stripped_program() {
+    let program = fixture("calls-split");
+    let probe = format!("{program}:pk_work");
+    let finished = Finished::of(stackcount(&[
+        "-f", "-U", &probe, "--", &program, "work", "9",
+    ]));
+    let stacks: Vec<_> = folded(&finished.stdout).into_iter().collect();
+    let [(stack, 9)] = &stacks[..] else {
+        panic!("{finished:#?}");
+    };
+    assert!(
+        stack.ends_with(";once;pk_work") || stack.ends_with(";once;pk_work_alias"),
+        "{stack}"
+    );
+    assert!(!stack.contains("[unknown]"), "{stack}");
+}
