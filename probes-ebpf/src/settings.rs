@@ -34,7 +34,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     value_bytes: 0,
     hidden_tgid: 0,
     wake_bytes: 0,
-    reserved: 0,
+    exec_id_offset: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

@@ -2,7 +2,9 @@
 
 use core::{arch::asm, ffi::c_void, slice};
 
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_get_current_task,
+};
 use probes_common::{Loss, STACK_BUFFERS, StackHeader, StackKey};
 
 use crate::{
@@ -98,7 +100,7 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
             0 => 0,
             _ => Task::current_in_namespace().map_or(0, Task::tgid),
         },
-        reserved: 0,
+        exec_id: exec_id(),
     };
     if add_one(&key) {
         return;
@@ -113,6 +115,21 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
     // SAFETY: the pointer is to the start of our buffer.
     unsafe { header.write(new) };
     remember(&key, header, kernel_bytes + user_bytes);
+}
+
+/// How many programs the process has run before this one, as the kernel counts them
+/// (`begin_new_exec`, fs/exec.c).
+#[inline(always)]
+fn exec_id() -> u32 {
+    let offset = setting!(exec_id_offset);
+    if offset == 0 {
+        return 0;
+    }
+    // SAFETY: the helper has no conditions; what it gives is only read through another.
+    let task = unsafe { bpf_get_current_task() } as *const u8;
+    let counter = task.wrapping_add(offset as usize).cast();
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(counter) }.unwrap_or(0)
 }
 
 /// `bytes`, and 0 if that is more than `limit`, in a way that the verifier of any kernel can follow:

@@ -75,6 +75,14 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
         "g++",
         &format!("-g {}", source("inlined.cpp")),
     )?;
+    for (program, function) in [("first", "suc_first"), ("second", "suc_second")] {
+        let arguments = format!("-static -no-pie -DNAME={function}");
+        compile(
+            program,
+            "gcc",
+            &format!("{arguments} {}", source("successor.c")),
+        )?;
+    }
     compile("request", "gcc", &format!("-g {}", source("request.c")))?;
     compile("misread", "gcc", &source("misread.c"))?;
     mark_as_go(directory)?;

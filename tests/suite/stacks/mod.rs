@@ -37,6 +37,14 @@ fn stacks_of(options: &[&str], probe: &str, program: &[&str]) -> (Folded, Finish
     (folded(&finished.stdout), finished)
 }
 
+/// What a run with `--json` has written.
+fn rows(finished: &Finished) -> Vec<serde_json::Value> {
+    let lines = finished.stdout.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect("an object"))
+        .collect()
+}
+
 fn folded(stdout: &str) -> Folded {
     let mut stacks = Folded::new();
     for line in stdout.lines() {

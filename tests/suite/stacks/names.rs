@@ -2,7 +2,7 @@
 
 use tests::process::{Finished, stackcount};
 
-use super::{expected, fixture, folded, leaf, paths, stacks_of};
+use super::{expected, fixture, folded, leaf, paths, rows, stacks_of};
 
 #[test]
 fn a_program_that_another_has_replaced_keeps_its_names() {
@@ -12,6 +12,24 @@ fn a_program_that_another_has_replaced_keeps_its_names() {
         .collect();
     let (found, _) = stacks_of(&["-U"], &leaf(), &["exec"]);
     assert_eq!(found, twice);
+}
+
+#[test]
+fn programs_that_replace_each_other_at_the_same_addresses_are_told_apart() {
+    let [first, second] = ["first", "second"].map(fixture);
+    let probes = [&first, &second].map(|program| format!("{program}:suc_leaf"));
+    // Folded lines would tell them apart by their command names.
+    let arguments = [
+        "--json", "-U", &probes[0], &probes[1], "--", &first, &second,
+    ];
+    let finished = Finished::of(stackcount(&arguments));
+    let rows = rows(&finished);
+    let counted: Vec<_> = rows
+        .iter()
+        .map(|row| (row["user"][1]["symbol"].as_str(), row["count"].as_u64()))
+        .collect();
+    let each_once = [(Some("suc_first"), Some(1)), (Some("suc_second"), Some(1))];
+    assert_eq!(counted, each_once, "{finished:#?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use tests::process::{Finished, stackcount};
 
-use super::{fixture, leaf, stacks_of};
+use super::{fixture, leaf, rows, stacks_of};
 
 #[test]
 fn json_and_a_flame_graph_hold_the_same() {
@@ -24,11 +24,7 @@ fn json_and_a_flame_graph_hold_the_same() {
         "paths",
     ];
     let finished = Finished::of(stackcount(&arguments));
-    let rows: Vec<serde_json::Value> = finished
-        .stdout
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("an object"))
-        .collect();
+    let rows = rows(&finished);
     let count_from = |caller: &str| -> u64 {
         let from = |row: &&serde_json::Value| row["user"][1]["symbol"] == caller;
         rows.iter()

@@ -17,6 +17,7 @@ use crate::{
     load::{Body, MapSizes},
     render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
     symbolize::{self, Frame, Symbolizer},
+    types::{Btf, TypeSource as _},
 };
 
 /// How often what processes map is taken in while no stack is new, so that its buffers never fill.
@@ -67,7 +68,8 @@ pub async fn run(
         .transpose()
         .context("failed to watch what processes map")?;
     let resolved = session::resolve(request, console)?;
-    let mut session = Session::start(request, resolved, options.plan(), console).await?;
+    let plan = options.plan(console);
+    let mut session = Session::start(request, resolved, plan, console).await?;
     if options.show_program {
         console.say(session.program_text()?);
     }
@@ -92,8 +94,18 @@ pub async fn run(
 }
 
 impl Options {
-    fn plan(&self) -> Plan {
+    fn plan(&self, console: &mut Console<'_>) -> Plan {
         let stack_bytes = self.depth * 8;
+        let exec_id_offset = match self.user.then(exec_id_offset).transpose() {
+            Ok(offset) => offset.unwrap_or(0),
+            Err(error) => {
+                console.say(format_args!(
+                    "note: stacks of programs that replace each other in a process are told apart by \
+                     their addresses alone: {error}"
+                ));
+                0
+            }
+        };
         Plan {
             bodies: Bodies::All(Body::Stack),
             functions: Vec::new(),
@@ -104,6 +116,7 @@ impl Options {
                 // Addresses mean nothing without their process.
                 by_process: (self.user || self.by_process).into(),
                 by_comm: self.by_comm.into(),
+                exec_id_offset,
                 ..Settings::default()
             },
             sizes: MapSizes {
@@ -121,6 +134,16 @@ impl Options {
             by_address: self.table.verbose,
         }
     }
+}
+
+/// Where the kernel counts the programs that a task has run, which only its type information tells.
+fn exec_id_offset() -> anyhow::Result<u32> {
+    let (structure, member) = ("task_struct", "self_exec_id");
+    let offset = Btf::of_kernel()?.offset_of(structure, member)?;
+    let offset = offset.with_context(|| {
+        format!("the kernel's type information tells no {member} of {structure}")
+    })?;
+    Ok(u32::try_from(offset)?)
 }
 
 /// The kernel walks no deeper than its own limit, whatever it is asked for.
