@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::perf_map::{PerfMapFile, PerfMapFolders};
+use crate::resolve::binary::maps;
 
 /// The number of a file in [`Code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,7 +130,10 @@ fn open(mapping: FileMapping<'_>) -> Option<File> {
         path,
     } = mapping;
     let behind = File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
-    if let Ok(file) = behind {
+    // Asked behind opening: the process may have mapped another program there since.
+    if let Ok(file) = behind
+        && is_mapped(mapping)
+    {
         return Some(file);
     }
     let relative = path.strip_prefix("/").unwrap_or(path);
@@ -137,5 +141,15 @@ fn open(mapping: FileMapping<'_>) -> Option<File> {
     [in_root.as_path(), path].into_iter().find_map(|path| {
         let metadata = fs::metadata(path).ok()?;
         (metadata.is_file() && metadata.st_ino() == inode).then(|| File::open(path).ok())?
+    })
+}
+
+/// Whether the process still has this mapping. By the list, since the inode of an open file need not
+/// be that which mappings are told with (overlayfs).
+fn is_mapped(mapping: FileMapping<'_>) -> bool {
+    let text = fs::read(format!("/proc/{}/maps", mapping.pid)).unwrap_or_default();
+    maps::lines(&text).any(|line| {
+        let range = (line.mapping.start, line.mapping.end);
+        range == (mapping.start, mapping.end) && line.inode == mapping.inode
     })
 }
