@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod counting;
+mod deep_stacks;
 mod ending;
 mod filters;
 mod forbidden;

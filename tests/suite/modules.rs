@@ -11,7 +11,7 @@ use std::{
 
 use tests::{
     kernel::Kernel,
-    process::{Finished, Live, funccount},
+    process::{Finished, Live, funccount, stackcount},
 };
 
 /// What each `ioctl` on its device runs once.
@@ -104,4 +104,35 @@ fn by_a_pattern_and_beside_functions_of_the_kernel_proper() {
     let _loaded = device();
     let finished = count(&["vfs_fsync"], "lo_ioct*");
     assert_eq!(finished.count(FUNCTION), CALLS, "{finished:#?}");
+}
+
+#[test]
+fn stacks_show_which_frames_are_the_modules() {
+    let _loaded = device();
+    let pid = process::id().to_string();
+    // Called by the module's function, and by many others.
+    let probe = "mutex_lock_killable";
+    let live = Live::start(stackcount(&["-K", "-v", "-p", &pid, FUNCTION, probe]));
+    call();
+    let finished = live.interrupt();
+    let stacks: Vec<Vec<&str>> = finished
+        .stdout
+        .split("\n\n")
+        .map(|stack| stack.lines().map(without_address).collect())
+        .collect();
+    let from = |innermost| {
+        let found = stacks
+            .iter()
+            .find(|stack| stack.first() == Some(&innermost));
+        found.unwrap_or_else(|| panic!("no stack of {innermost}: {finished:#?}"))
+    };
+    for stack in [from("lo_ioctl [loop]"), from(probe)] {
+        assert!(stack.contains(&"do_syscall_64"), "{stack:?}");
+    }
+    assert!(from(probe)[1].ends_with(" [loop]"), "{finished:#?}");
+}
+
+/// What a frame's line such as `  ffffffffc042c619 lo_ioctl [loop]` names.
+fn without_address(line: &str) -> &str {
+    line.trim().split_once(' ').map_or("", |(_, name)| name)
 }

@@ -15,18 +15,18 @@ use tests::{
 
 /// Stacks as folded lines from `main` on (libc has no frame pointers, and what it calls its parts
 /// differs), and how often each was counted.
-type Folded = BTreeMap<String, u64>;
+pub(crate) type Folded = BTreeMap<String, u64>;
 
 fn fixture(name: &str) -> String {
     fixtures::path(name).to_str().expect("text").to_owned()
 }
 
-fn leaf() -> String {
+pub(crate) fn leaf() -> String {
     format!("{}:stk_leaf", fixture("stacks"))
 }
 
 /// The stacks of `stacks WHAT…`.
-fn stacks_of(options: &[&str], probe: &str, program: &[&str]) -> (Folded, Finished) {
+pub(crate) fn stacks_of(options: &[&str], probe: &str, program: &[&str]) -> (Folded, Finished) {
     let stacks = fixture("stacks");
     let mut arguments = vec!["-f"];
     arguments.extend(options);
@@ -68,7 +68,7 @@ fn below_main(stack: &str) -> String {
     kept.copied().collect::<Vec<_>>().join(";")
 }
 
-fn expected<const N: usize>(stacks: [(&str, u64); N]) -> Folded {
+pub(crate) fn expected<const N: usize>(stacks: [(&str, u64); N]) -> Folded {
     stacks
         .map(|(stack, count)| (stack.to_owned(), count))
         .into()

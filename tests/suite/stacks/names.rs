@@ -84,3 +84,33 @@ fn symbols_come_from_the_debug_file_of_a_stripped_program() {
     );
     assert!(!stack.contains("[unknown]"), "{stack}");
 }
+
+#[test]
+fn symbols_come_from_the_packed_section_of_a_stripped_program() {
+    let program = fixture("stacks-packed");
+    let probe = format!("{program}:stk_leaf");
+    let finished = Finished::of(stackcount(&["-f", "-U", &probe, "--", &program, "paths"]));
+    assert_eq!(folded(&finished.stdout), paths(), "{finished:#?}");
+}
+
+#[test]
+fn functions_of_the_vdso_have_names() {
+    let program = fixture("stacks");
+    let event = "t:syscalls:sys_enter_clock_gettime";
+    let finished = Finished::of(stackcount(&[
+        "--json", "-U", event, "--", &program, "clock", "20",
+    ]));
+    let rows = rows(&finished);
+    let [row] = &rows[..] else {
+        panic!("{finished:#?}");
+    };
+    let frames = row["user"].as_array().expect("frames");
+    assert_eq!(row["count"], 20);
+    assert_eq!(frames[0]["module"], "[vdso]", "{finished:#?}");
+    let name = frames[0]["symbol"].as_str().unwrap_or_default();
+    assert!(name.ends_with("clock_gettime"), "{finished:#?}");
+    assert!(
+        frames.iter().any(|frame| frame["symbol"] == "main"),
+        "{finished:#?}"
+    );
+}
