@@ -3,6 +3,8 @@
 use std::{
     fs,
     process::Command,
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -55,6 +57,26 @@ fn it_ends_with_the_process() {
     worker.work();
     drop(worker);
     assert_eq!(live.wait().count("pk_work"), 10);
+}
+
+#[test]
+fn it_ends_with_the_thread_while_its_process_goes_on() {
+    let (tell_tid, tids) = mpsc::channel();
+    let (start, started) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        // SAFETY: the call has no conditions.
+        tell_tid.send(unsafe { libc::gettid() }).expect("awaited");
+        started.recv().expect("it traces");
+        for _ in 0..10 {
+            std::os::unix::process::parent_id();
+        }
+    });
+    let tid = tids.recv().expect("it runs").to_string();
+    let live = Live::start(funccount(&["--tid", &tid, "t:syscalls:sys_enter_getppid"]));
+    start.send(()).expect("awaited");
+    let finished = live.wait();
+    assert_eq!(finished.count("syscalls:sys_enter_getppid"), 10);
+    thread.join().expect("it has ended");
 }
 
 #[test]
@@ -164,5 +186,5 @@ fn attaching_stops_when_the_process_ends_meanwhile() {
     let live = Live::start_until(command, "note: attaching ");
     drop(worker);
     live.wait()
-        .assert_failure(1, "the processes to trace have ended meanwhile");
+        .assert_failure(1, "what was to be traced has ended meanwhile");
 }

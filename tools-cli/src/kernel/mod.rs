@@ -14,3 +14,4 @@ pub mod perf;
 pub mod pid_namespace;
 pub mod release;
 pub mod sideband;
+pub mod thread;

@@ -107,10 +107,7 @@ impl Source {
     /// Those of `perf_event_open`: ENOENT for an unknown function, EINVAL for a place that can't be
     /// probed, EACCES or EPERM without `CAP_PERFMON`.
     pub fn open(&self, event: &Event) -> io::Result<OwnedFd> {
-        // SAFETY: zero is a valid value of this struct of integers.
-        let mut attr: perf_event_attr = unsafe { mem::zeroed() };
-        attr.size = u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0);
-        attr.type_ = self.kind;
+        let mut attr = attributes(self.kind);
         let mut only_pid = None;
         match event {
             Event::Kprobe {
@@ -147,13 +144,38 @@ impl Source {
     }
 }
 
+/// The attributes of an event that does not say more than its source.
+fn attributes(kind: u32) -> perf_event_attr {
+    // SAFETY: zero is a valid value of this struct of integers.
+    let mut attr: perf_event_attr = unsafe { mem::zeroed() };
+    attr.size = u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0);
+    attr.type_ = kind;
+    attr
+}
+
+/// Those of an event that never happens, for what the kernel tells beside events
+/// (`PERF_COUNT_SW_DUMMY`).
+pub(super) fn dummy() -> perf_event_attr {
+    const PERF_TYPE_SOFTWARE: u32 = 1;
+    const PERF_COUNT_SW_DUMMY: u64 = 9;
+
+    let mut attr = attributes(PERF_TYPE_SOFTWARE);
+    attr.config = PERF_COUNT_SW_DUMMY;
+    attr
+}
+
 /// Opens an event for one process, or for all of them. The programs of an event run on every CPU,
 /// whichever CPU it was opened for (`trace_call_bpf` in kernel/trace/bpf_trace.c).
 fn perf_event_open(attr: &perf_event_attr, pid: Option<u32>) -> io::Result<OwnedFd> {
     match pid {
-        Some(pid) => open(attr, i64::from(pid), -1),
+        Some(pid) => open_on_task(attr, pid),
         None => open(attr, -1, 0),
     }
+}
+
+/// Opens an event for one task on all CPUs.
+pub(super) fn open_on_task(attr: &perf_event_attr, task: u32) -> io::Result<OwnedFd> {
+    open(attr, i64::from(task), -1)
 }
 
 /// Opens an event for all processes on one CPU.

@@ -3,22 +3,19 @@
 //! (`perf_event_open(2)`; the records are those that `perf record` calls side-band).
 
 use std::{
-    io, mem,
+    io,
     os::fd::OwnedFd,
     path::PathBuf,
     ptr,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use aya_obj::generated::{perf_event_attr, perf_event_mmap_page, perf_event_type};
+use aya_obj::generated::{perf_event_mmap_page, perf_event_type};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::perf;
 use crate::bytes::array_at;
 
-/// `PERF_COUNT_SW_DUMMY` of `PERF_TYPE_SOFTWARE`: an event that never happens, for its records.
-const SOFTWARE: u32 = 1;
-const DUMMY: u64 = 9;
 /// `PERF_SAMPLE_TIME`: each record ends with its time.
 const SAMPLE_TIME: u64 = 1 << 2;
 /// `PERF_RECORD_MISC_COMM_EXEC`: the name changed because of an `execve`.
@@ -109,11 +106,7 @@ struct Buffer {
 
 impl Buffer {
     fn open(cpu: u32) -> io::Result<Self> {
-        // SAFETY: zero is a valid value of this struct of integers.
-        let mut attr: perf_event_attr = unsafe { mem::zeroed() };
-        attr.size = u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0);
-        attr.type_ = SOFTWARE;
-        attr.config = DUMMY;
+        let mut attr = perf::dummy();
         attr.sample_type = SAMPLE_TIME;
         attr.clockid = libc::CLOCK_MONOTONIC;
         attr.set_mmap(1);

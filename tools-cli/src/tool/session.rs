@@ -104,8 +104,11 @@ impl Session {
         let mut signals = StopSignals::catch().context("failed to catch signals")?;
         crate::kernel::limits::raise().context("failed to read this process's limits")?;
         let command = Held::start(&request.command)?;
-        let targets = Targets::watch(&watched(&request.filters, command.as_ref()))
-            .context("failed to watch the traced processes")?;
+        let targets = Targets::watch(
+            &watched(&request.filters, command.as_ref()),
+            request.filters.tid,
+        )
+        .context("failed to watch what is traced")?;
         let filters = with_command(&request.filters, command.as_ref());
         let bodies = plan.bodies.clone();
         let loader = load(plan, &filters, &resolved)?;
@@ -460,7 +463,7 @@ async fn attach_unless_stopped(
                 result?;
                 stopped.store(true, Ordering::Relaxed);
                 let done = work.await?;
-                return done.context("the processes to trace have ended meanwhile");
+                return done.context("what was to be traced has ended meanwhile");
             }
         }
     }

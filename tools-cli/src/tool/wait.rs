@@ -3,7 +3,7 @@
 use std::{
     future::{pending, poll_fn},
     io,
-    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd, FromRawFd as _, OwnedFd},
     task::{self, Poll},
     time::Duration,
 };
@@ -13,6 +13,8 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep_until},
 };
+
+use crate::kernel::thread::Thread;
 
 /// Why a tool stops, or what it is woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +70,17 @@ impl StopSignals {
     }
 }
 
-/// The processes whose end is ours: a descriptor for each, which stands for this process even if
-/// its number is given to another, and becomes readable at its end (Linux 5.3).
+/// The processes whose end is ours, and the thread.
 #[derive(Debug)]
-pub struct Targets(Vec<Target>);
+pub struct Targets {
+    processes: Vec<Process>,
+    thread: Option<AsyncFd<Thread>>,
+}
 
+/// A process by a descriptor, which stands for it even if its number is given to another, and
+/// becomes readable at its end (Linux 5.3).
 #[derive(Debug)]
-struct Target {
+struct Process {
     pid: u32,
     descriptor: AsyncFd<OwnedFd>,
     /// Whether its end was told.
@@ -87,51 +93,51 @@ impl Targets {
     /// # Errors
     ///
     /// When one can't be watched, or has ended.
-    pub fn watch(pids: &[u32]) -> io::Result<Self> {
-        let mut watched = Vec::new();
-        for &pid in pids {
-            // SAFETY: the call takes integers.
-            let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-            if result < 0 {
-                let error = io::Error::last_os_error();
-                return match error.raw_os_error() {
-                    Some(libc::ESRCH) => Err(io::Error::other(format!("process {pid} has ended"))),
-                    _ => Err(error),
-                };
-            }
-            let fd = i32::try_from(result).map_err(io::Error::other)?;
-            // SAFETY: the kernel has just made this descriptor for us.
-            let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-            watched.push(Target {
+    pub fn watch(pids: &[u32], tid: Option<u32>) -> io::Result<Self> {
+        let processes = pids.iter().map(|&pid| {
+            let descriptor = open_process(pid).map_err(|error| gone(error, "process", pid))?;
+            Ok(Process {
                 pid,
-                descriptor: register(fd, Interest::READABLE)?,
+                descriptor: register(descriptor, Interest::READABLE)?,
                 is_told: false,
-            });
-        }
-        Ok(Self(watched))
+            })
+        });
+        let thread = tid.map(|tid| {
+            let thread = Thread::watch(tid).map_err(|error| gone(error, "thread", tid))?;
+            register(thread, Interest::READABLE)
+        });
+        Ok(Self {
+            processes: processes.collect::<io::Result<_>>()?,
+            thread: thread.transpose()?,
+        })
     }
 
     /// Waits until one has ended whose end was not told yet, and tells it: by its number, or as the
     /// end of all.
     async fn next(&mut self) -> io::Result<Event> {
-        let index = poll_fn(|context| self.poll_ended(context)).await?;
+        let index = tokio::select! {
+            biased;
+            result = self.thread_ended() => return result.map(|()| Event::TargetEnded),
+            result = poll_fn(|context| self.poll_ended(context)) => result?,
+        };
         let is_last = self
-            .0
+            .processes
             .iter()
             .enumerate()
-            .all(|(other, target)| target.is_told || other == index);
+            .all(|(other, process)| process.is_told || other == index);
         // The last is told as often as it is asked for.
         if is_last {
             return Ok(Event::TargetEnded);
         }
-        self.0[index].is_told = true;
-        Ok(Event::OneEnded(self.0[index].pid))
+        let process = &mut self.processes[index];
+        process.is_told = true;
+        Ok(Event::OneEnded(process.pid))
     }
 
     fn poll_ended(&self, context: &mut task::Context<'_>) -> Poll<io::Result<usize>> {
-        let waiting = self.0.iter().enumerate();
-        for (index, target) in waiting.filter(|(_, target)| !target.is_told) {
-            if let Poll::Ready(ready) = target.descriptor.poll_read_ready(context) {
+        let waiting = self.processes.iter().enumerate();
+        for (index, process) in waiting.filter(|(_, process)| !process.is_told) {
+            if let Poll::Ready(ready) = process.descriptor.poll_read_ready(context) {
                 // Not cleared: a process that has ended stays so.
                 return Poll::Ready(ready.map(|mut guard| {
                     guard.retain_ready();
@@ -142,20 +148,54 @@ impl Targets {
         Poll::Pending
     }
 
-    /// Waits until all have ended; forever if there are none.
+    /// Waits until all processes have ended, or the thread has; forever if there are none.
     ///
     /// # Errors
     ///
     /// When the kernel can't tell.
     pub async fn all_ended(&self) -> io::Result<()> {
-        if self.0.is_empty() {
+        tokio::select! {
+            result = self.thread_ended() => result,
+            result = self.processes_ended() => result,
+        }
+    }
+
+    async fn processes_ended(&self) -> io::Result<()> {
+        if self.processes.is_empty() {
             return pending().await;
         }
-        for target in &self.0 {
+        for process in &self.processes {
             // Not cleared: a process that has ended stays so.
-            target.descriptor.readable().await?.retain_ready();
+            process.descriptor.readable().await?.retain_ready();
         }
         Ok(())
+    }
+
+    async fn thread_ended(&self) -> io::Result<()> {
+        let Some(thread) = &self.thread else {
+            return pending().await;
+        };
+        thread.readable().await?.retain_ready();
+        Ok(())
+    }
+}
+
+fn open_process(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes integers.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = i32::try_from(result).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What failed to be watched has ended, if the kernel says that there is none.
+fn gone(error: io::Error, what: &str, number: u32) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ESRCH) => io::Error::other(format!("{what} {number} has ended")),
+        _ => error,
     }
 }
 
@@ -240,8 +280,8 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` gives the same descriptor each time, and keeps it open.
+fn register<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    // SAFETY: what is registered here gives the same descriptor each time, and keeps it open.
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 
