@@ -68,7 +68,7 @@ fn it_ends_with_the_thread_while_its_process_goes_on() {
         tell_tid.send(unsafe { libc::gettid() }).expect("awaited");
         started.recv().expect("it traces");
         for _ in 0..10 {
-            std::os::unix::process::parent_id();
+            let _ = std::os::unix::process::parent_id();
         }
     });
     let tid = tids.recv().expect("it runs").to_string();
