@@ -69,8 +69,15 @@ fn inlined_functions_are_shown_on_request() {
 
 #[test]
 fn symbols_come_from_the_debug_file_of_a_stripped_program() {
-    let program = fixture("calls-split");
-    let probe = format!("{program}:pk_work");
+    let stack = stack_of_work("calls-split", "pk_work");
+    assert!(stack.ends_with(";once;pk_work"), "{stack}");
+    assert!(!stack.contains("[unknown]"), "{stack}");
+}
+
+/// The one stack of `function`, which is a name of `pk_work` or stands for it, in a program.
+fn stack_of_work(program: &str, function: &str) -> String {
+    let program = fixture(program);
+    let probe = format!("{program}:{function}");
     let finished = Finished::of(stackcount(&[
         "-f", "-U", &probe, "--", &program, "work", "9",
     ]));
@@ -78,11 +85,22 @@ fn symbols_come_from_the_debug_file_of_a_stripped_program() {
     let [(stack, 9)] = &stacks[..] else {
         panic!("{finished:#?}");
     };
-    assert!(
-        stack.ends_with(";once;pk_work") || stack.ends_with(";once;pk_work_alias"),
-        "{stack}"
-    );
-    assert!(!stack.contains("[unknown]"), "{stack}");
+    stack.clone()
+}
+
+#[test]
+fn of_several_names_of_a_function_the_one_asked_for_or_the_plainest_is_shown() {
+    for (asked_for, shown) in [
+        ("pk_work", "pk_work"),
+        ("pk_work_alias", "pk_work_alias"),
+        ("pk_work*", "pk_work"),
+    ] {
+        let stack = stack_of_work("calls", asked_for);
+        assert!(
+            stack.ends_with(&format!(";once;{shown}")),
+            "{asked_for}: {stack}"
+        );
+    }
 }
 
 #[test]

@@ -25,6 +25,10 @@ use blazesym::{
 use self::{files::SymbolFile, modules::Modules, perf_map::PerfMap};
 use crate::{
     collect::{Code, FileId, Location, SpaceId},
+    resolve::{
+        VirtAddr,
+        elf::{Extent, shown_name},
+    },
     snippet::escape,
 };
 
@@ -62,6 +66,8 @@ pub struct Symbol {
 /// Finds names, and remembers them.
 pub struct Symbolizer {
     options: Options,
+    /// Functions that the user has named.
+    asked_for: Vec<String>,
     blazesym: blazesym::symbolize::Symbolizer,
     names: HashMap<Frame, Arc<[Symbol]>>,
     files: HashMap<FileId, Option<SymbolFile>>,
@@ -84,12 +90,20 @@ impl Symbolizer {
             .build();
         Self {
             options,
+            asked_for: Vec::new(),
             blazesym,
             names: HashMap::new(),
             files: HashMap::new(),
             vdso: OnceCell::new(),
             perf_maps: HashMap::new(),
         }
+    }
+
+    /// Prefers these names, which the user has written, to others of the same function.
+    #[must_use]
+    pub fn preferring(mut self, asked_for: Vec<String>) -> Self {
+        self.asked_for = asked_for;
+        self
     }
 
     /// Finds the names of all frames that have none yet; together, since that is faster.
@@ -145,15 +159,18 @@ impl Symbolizer {
             ..Kernel::default()
         });
         let modules = Modules::read();
-        self.ask(&source, frames, &|address| modules.find(address));
+        let found = self.ask(&source, None, frames, &|address| modules.find(address));
+        self.names.extend(found);
     }
 
     fn find_in_vdso(&mut self, frames: &[(Frame, u64)]) {
         let vdso = self.vdso.get_or_init(|| SymbolFile::vdso().ok().flatten());
-        let Some(source) = vdso.as_ref().map(|vdso| elf(vdso, false)) else {
+        let Some(vdso) = vdso else {
             return self.leave_unknown(frames, Some("[vdso]"));
         };
-        self.ask(&source, frames, &|_| Some("[vdso]".to_owned()));
+        let module = |_| Some("[vdso]".to_owned());
+        let found = self.ask(&elf(vdso, false), Some(vdso), frames, &module);
+        self.names.extend(found);
     }
 
     fn find_in_file(&mut self, id: FileId, frames: &[(Frame, u64)], code: &Code) {
@@ -162,11 +179,10 @@ impl Symbolizer {
         };
         let shown = file.shown.to_string_lossy();
         let module = Some(shown.as_ref());
-        let opened = self
-            .files
+        self.files
             .entry(id)
             .or_insert_with(|| SymbolFile::open(file));
-        let Some(opened) = opened else {
+        let Some(Some(opened)) = self.files.get(&id) else {
             return self.leave_unknown(frames, module);
         };
         let mut known = Vec::new();
@@ -179,19 +195,21 @@ impl Symbolizer {
         }
         let source = elf(opened, self.options.inlined);
         let of_all = module.map(str::to_owned);
-        self.ask(&source, &known, &|_| of_all.clone());
+        let found = self.ask(&source, Some(opened), &known, &|_| of_all.clone());
+        self.names.extend(found);
         self.leave_unknown(&unknown, module);
     }
 
-    /// Asks for the symbols at addresses, all at once.
+    /// Asks for the symbols at addresses, all at once; those of `file`, if they are in one.
     fn ask(
-        &mut self,
+        &self,
         source: &Source<'_>,
+        file: Option<&SymbolFile>,
         frames: &[(Frame, u64)],
         module: &dyn Fn(u64) -> Option<String>,
-    ) {
+    ) -> Vec<(Frame, Arc<[Symbol]>)> {
         if frames.is_empty() {
-            return;
+            return Vec::new();
         }
         let addresses: Vec<u64> = frames.iter().map(|(_, address)| *address).collect();
         let input = match source {
@@ -200,20 +218,34 @@ impl Symbolizer {
         };
         // A file without symbols is an error to the library, and no names to us.
         let found = self.blazesym.symbolize(source, input).unwrap_or_default();
-        let mut found = found.into_iter();
-        for &(frame, address) in frames {
+        let functions = found.iter().filter_map(Symbolized::as_sym).map(extent);
+        // Of several names of a function the library takes any.
+        let best = file.map(|file| file.best_names(&functions.collect(), &self.asked_for));
+        let name = |symbol: &Sym<'_>| -> String {
+            let best = best.as_ref().and_then(|best| best.get(&extent(symbol)));
+            match best {
+                Some(name) if self.options.demangle => shown_name(name).into_owned(),
+                Some(name) => name.clone(),
+                None => symbol.name.clone().into_owned(),
+            }
+        };
+        let mut found = found.iter();
+        let named = frames.iter().map(|&(frame, address)| {
             let back = u64::from(frame.is_return);
             let module = module(address);
             let symbols = match found.next() {
-                Some(Symbolized::Sym(symbol)) => named(&symbol, back, module.as_deref()),
+                Some(Symbolized::Sym(symbol)) => {
+                    named(symbol, name(symbol), back, module.as_deref())
+                }
                 _ => [Symbol::unknown(
                     address.wrapping_add(back),
                     module.as_deref(),
                 )]
                 .into(),
             };
-            self.names.insert(frame, symbols);
-        }
+            (frame, symbols)
+        });
+        named.collect()
     }
 
     /// Remembers that nobody knows.
@@ -288,9 +320,9 @@ impl Symbol {
 }
 
 /// The function, after those that were inlined into it.
-fn named(symbol: &Sym<'_>, back: u64, module: Option<&str>) -> Arc<[Symbol]> {
-    let one = |name: &str, is_inlined| Symbol {
-        name: Some(name.to_owned()),
+fn named(symbol: &Sym<'_>, name: String, back: u64, module: Option<&str>) -> Arc<[Symbol]> {
+    let one = |name: String, is_inlined| Symbol {
+        name: Some(name),
         offset: symbol.offset as u64 + back,
         module: module.map(str::to_owned),
         is_inlined,
@@ -299,8 +331,16 @@ fn named(symbol: &Sym<'_>, back: u64, module: Option<&str>) -> Arc<[Symbol]> {
         .inlined
         .iter()
         .rev()
-        .map(|inlined| one(&inlined.name, true));
-    inlined.chain([one(&symbol.name, false)]).collect()
+        .map(|inlined| one(inlined.name.clone().into_owned(), true));
+    inlined.chain([one(name, false)]).collect()
+}
+
+/// Where a function starts, and its length; 0 if the symbol table doesn't say.
+fn extent(symbol: &Sym<'_>) -> Extent {
+    (
+        VirtAddr(symbol.addr),
+        symbol.size.map_or(0, |size| size as u64),
+    )
 }
 
 fn elf(file: &SymbolFile, debug_syms: bool) -> Source<'static> {

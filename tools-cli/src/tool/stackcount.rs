@@ -16,6 +16,7 @@ use crate::{
     collect::{Distinction, Location, Processes, Stack, Stacks},
     load::{Body, MapSizes},
     render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
+    spec::ProbeSpec,
     symbolize::{self, Frame, Symbolizer},
     types::{Btf, TypeSource as _},
 };
@@ -75,7 +76,7 @@ pub async fn run(
     }
     let mut stacks = Stacks::open(session.maps(), processes, options.distinction())?;
     session.watch(stacks.as_fd(), TICK)?;
-    let mut report = Report::new(options);
+    let mut report = Report::new(options, request);
     console.say(session.title(request));
     let ended = loop {
         match session.next().await? {
@@ -172,10 +173,12 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a Options, request: &Request) -> Self {
+        let names = request.specs.iter().filter_map(ProbeSpec::function_name);
+        let names = names.map(str::to_owned).collect();
         Self {
             options,
-            symbolizer: Symbolizer::new(options.names),
+            symbolizer: Symbolizer::new(options.names).preferring(names),
             flame_graph: FlameGraph::default(),
             cut_short: (0, 0),
         }
