@@ -85,8 +85,8 @@ pub struct Settings {
     pub stack_pointer_offset: u32,
     /// Always 0, which the verifier knows and the compiler does not.
     pub never: u32,
-    /// Makes the size a multiple of 8.
-    pub reserved: u32,
+    /// Offset in bytes of `self_exec_id` in a `struct task_struct`; 0 if it is not wanted or not known.
+    pub exec_id_offset: u32,
 }
 
 /// What stacks are told apart by: a key of the map `STACKS`.
@@ -103,8 +103,9 @@ pub struct StackKey {
     /// The process as the caller's PID namespace numbers it, if stacks are counted by it; 0 for
     /// one that is not there.
     pub tgid: u32,
-    /// Always 0: keys are compared byte by byte.
-    pub reserved: u32,
+    /// How many programs the process has run before, if stacks are counted by process: the same
+    /// addresses are other functions in another program.
+    pub exec_id: u32,
 }
 
 /// A stack that was not seen before: what a record of the map `FRAMES` begins with. The frames

@@ -36,7 +36,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     wake_bytes: 0,
     stack_pointer_offset: 0,
     never: 0,
-    reserved: 0,
+    exec_id_offset: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

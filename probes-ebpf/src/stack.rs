@@ -2,7 +2,9 @@
 
 use core::{arch::asm, ffi::c_void, slice};
 
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_get_current_task,
+};
 use probes_common::{Loss, STACK_BUFFERS, StackHeader, StackKey};
 
 use crate::{
@@ -35,16 +37,40 @@ extern "C" fn stack_preemptible(ctx: *mut c_void) -> u32 {
     let Some(taken) = TAKEN.get_ptr_mut(0) else {
         return 0;
     };
+    match take_buffer(taken) {
+        Some(index) => {
+            count_in_buffer(ctx, index);
+            fetch_and(taken, !(1 << index));
+        }
+        None => counter::increment(&LOSSES, Loss::StackBuffers as u32),
+    }
+    0
+}
+
+/// Takes one of this CPU's buffers; gives its number.
+#[inline(always)]
+fn take_buffer(taken: *mut u64) -> Option<u32> {
     for index in 1..STACK_BUFFERS {
         let bit = 1 << index;
-        if fetch_or(taken, bit) & bit == 0 {
-            count_in_buffer(ctx, index);
-            fetch_and(taken, !bit);
-            return 0;
+        let before = fetch_or(taken, bit);
+        if before & bit == 0 {
+            return Some(hidden(index, before));
         }
     }
-    counter::increment(&LOSSES, Loss::StackBuffers as u32);
-    0
+    None
+}
+
+/// `value`, in a way that the verifier does not follow, with any other that it does not know. It
+/// would go through all that comes next once for each buffer; on 6.1 it gives up over that.
+#[inline(always)]
+fn hidden(value: u32, unknown: u64) -> u32 {
+    let mut hidden = u64::from(value);
+    // SAFETY: does nothing in the end.
+    unsafe {
+        asm!("{hidden} ^= {unknown}", "{hidden} ^= {unknown}", hidden = inout(reg) hidden,
+             unknown = in(reg) unknown, options(nomem, nostack, preserves_flags));
+    }
+    hidden as u32
 }
 
 /// Sets bits of a word that other tasks on this CPU change too; gives what it was.
@@ -99,7 +125,7 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
             0 => 0,
             _ => Task::current_in_namespace().map_or(0, Task::tgid),
         },
-        reserved: 0,
+        exec_id: exec_id(),
     };
     if add_one(&key) {
         return;
@@ -114,6 +140,21 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
     // SAFETY: the pointer is to the start of our buffer.
     unsafe { header.write(new) };
     remember(&key, header, kernel_bytes + user_bytes);
+}
+
+/// How many programs the process has run before this one, as the kernel counts them
+/// (`begin_new_exec`, fs/exec.c).
+#[inline(always)]
+fn exec_id() -> u32 {
+    let offset = setting!(exec_id_offset);
+    if offset == 0 {
+        return 0;
+    }
+    // SAFETY: the helper has no conditions; what it gives is only read through another.
+    let task = unsafe { bpf_get_current_task() } as *const u8;
+    let counter = task.wrapping_add(offset as usize).cast();
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_kernel(counter) }.unwrap_or(0)
 }
 
 /// `bytes`, and 0 if that is more than `limit`, in a way that the verifier of any kernel can follow:

@@ -9,7 +9,7 @@ use core::{ffi::c_void, mem::MaybeUninit};
 use aya_ebpf::{
     bindings::BPF_F_USER_STACK,
     helpers::{
-        bpf_probe_read_kernel, bpf_probe_read_user,
+        bpf_probe_read_kernel,
         generated::{bpf_get_current_task_btf, bpf_get_stack, bpf_task_pt_regs},
     },
 };
@@ -37,6 +37,28 @@ struct Interrupted {
     code_segment: u64,
     flags: u64,
     stack_pointer: u64,
+}
+
+impl Interrupted {
+    /// Reads it from a `struct pt_regs`.
+    #[inline(always)]
+    fn read(registers: *const c_void) -> Option<Self> {
+        // Through a helper, because the verifier refuses direct access through a context pointer
+        // that was added to.
+        let from = registers.wrapping_byte_add(setting!(frame_pointer_offset) as usize);
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel(from.cast()) }.ok()
+    }
+
+    /// The address to return to, at the start of a function: it is on top of the stack, and the
+    /// function has not saved its caller's frame pointer yet, so the chain begins behind it.
+    #[inline(always)]
+    fn caller(&self, ctx: *mut c_void) -> Option<u64> {
+        if cookie(ctx) & COOKIE_FUNCTION_START == 0 {
+            return None;
+        }
+        read_user(self.stack_pointer)
+    }
 }
 
 /// What the start of a function with frame pointers leaves on the stack.
@@ -82,10 +104,8 @@ fn by_kernel(ctx: *mut c_void, frames: *mut u8, room: u32, flags: u64) -> u32 {
 #[inline(always)]
 fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u32> {
     // SAFETY: the helpers have no conditions; what they give is only read through another.
-    let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
-    let registers = registers.wrapping_add(setting!(frame_pointer_offset) as usize);
-    // SAFETY: the helper checks the address.
-    let interrupted: Interrupted = unsafe { bpf_probe_read_kernel(registers.cast()) }.ok()?;
+    let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
+    let interrupted = Interrupted::read(registers as *const c_void)?;
     // The kernel's own threads were never in a program.
     if interrupted.code_segment != USER_CODE_SEGMENT {
         return None;
@@ -94,10 +114,7 @@ fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u32> {
     let mut count = 1;
     // SAFETY: there is room for more frames than two.
     unsafe { frames.write(interrupted.instruction) };
-    // The function has not saved its caller's frame pointer yet, so the chain begins behind it.
-    if cookie(ctx) & COOKIE_FUNCTION_START != 0
-        && let Some(caller) = read_user::<u64>(interrupted.stack_pointer)
-    {
+    if let Some(caller) = interrupted.caller(ctx) {
         count = 2;
         // SAFETY: as above.
         unsafe { frames.add(1).write(caller) };
@@ -136,10 +153,11 @@ fn read_user<T>(address: u64) -> Option<T> {
 #[inline(always)]
 fn by_kernel_with_caller(ctx: *mut c_void, frames: *mut u8) -> u32 {
     let bytes = by_kernel(ctx, frames, setting!(stack_bytes), BPF_F_USER_STACK.into());
-    if bytes < FRAME_BYTES || cookie(ctx) & COOKIE_FUNCTION_START == 0 {
+    if bytes < FRAME_BYTES || setting!(has_registers) == 0 {
         return bytes;
     }
-    let Some(caller) = return_address(ctx) else {
+    let Some(caller) = Interrupted::read(ctx).and_then(|interrupted| interrupted.caller(ctx))
+    else {
         return bytes;
     };
     // SAFETY: the caller has room for more frames than two.
@@ -158,19 +176,4 @@ fn by_kernel_with_caller(ctx: *mut c_void, frames: *mut u8) -> u32 {
     let flags = u64::from(BPF_F_USER_STACK) | 1;
     let room = setting!(stack_bytes) - 2 * FRAME_BYTES;
     2 * FRAME_BYTES + by_kernel(ctx, rest.cast(), room, flags)
-}
-
-/// The address on top of the program's stack, which a uprobe's context tells.
-#[inline(always)]
-fn return_address(ctx: *mut c_void) -> Option<u64> {
-    if setting!(has_registers) == 0 {
-        return None;
-    }
-    // Through a helper, because the verifier refuses direct access through a context pointer that
-    // was added to.
-    let registers = ctx.wrapping_byte_add(setting!(frame_pointer_offset) as usize);
-    // SAFETY: the helper checks the address.
-    let interrupted: Interrupted = unsafe { bpf_probe_read_kernel(registers.cast()) }.ok()?;
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_user(interrupted.stack_pointer as *const u64) }.ok()
 }

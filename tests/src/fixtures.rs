@@ -76,11 +76,20 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
         "g++",
         &format!("-g {}", source("inlined.cpp")),
     )?;
+    for (program, function) in [("first", "suc_first"), ("second", "suc_second")] {
+        let arguments = format!("-static -no-pie -DNAME={function}");
+        compile(
+            program,
+            "gcc",
+            &format!("{arguments} {}", source("successor.c")),
+        )?;
+    }
     compile("request", "gcc", &format!("-g {}", source("request.c")))?;
     compile("misread", "gcc", &source("misread.c"))?;
     mark_as_go(directory)?;
     build_with_hostile_name(directory, &source("escape.c"))?;
-    split_debug_file(directory)
+    split_debug_file(directory)?;
+    pack_debug_data(directory)
 }
 
 /// A program with a symbol that no assembler would take.
@@ -109,6 +118,21 @@ fn split_debug_file(directory: &Path) -> anyhow::Result<()> {
     run(directory, &["strip", "calls-split"])?;
     let link = format!("--add-gnu-debuglink={debug_file}");
     run(directory, &["objcopy", &link, "calls-split"])
+}
+
+/// A stripped program with its symbols in a section of its own, as some distributions ship all
+/// (<https://fedoraproject.org/wiki/Features/MiniDebugInfo>).
+fn pack_debug_data(directory: &Path) -> anyhow::Result<()> {
+    run(
+        directory,
+        &["objcopy", "--only-keep-debug", "stacks", "symbols"],
+    )?;
+    run(directory, &["xz", "--force", "symbols"])?;
+    let section = "--add-section=.gnu_debugdata=symbols.xz";
+    run(
+        directory,
+        &["objcopy", "--strip-all", section, "stacks", "stacks-packed"],
+    )
 }
 
 fn run(directory: &Path, words: &[&str]) -> anyhow::Result<()> {

@@ -2,9 +2,11 @@
 //! that should work and does not fails its test.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// A setting of the kernel in `/proc/sys`, until this goes.
@@ -19,19 +21,34 @@ impl Setting {
     ///
     /// # Panics
     ///
-    /// When there is no such setting, or we are not root.
+    /// When there is no such setting, we are not root, or somebody goes on using it.
     #[must_use]
     pub fn set(name: &str, value: &str) -> Self {
         let path = Path::new("/proc/sys").join(name);
         let before = fs::read_to_string(&path).expect("the kernel has the setting");
-        fs::write(&path, value).expect("we are root");
+        write_when_free(&path, value).expect("we are root");
         Self { path, before }
     }
 }
 
 impl Drop for Setting {
     fn drop(&mut self) {
-        let _ = fs::write(&self.path, &self.before);
+        let _ = write_when_free(&self.path, &self.before);
+    }
+}
+
+/// Programs that are gone use a setting until the kernel has freed them, of which nobody is told.
+fn write_when_free(path: &Path, value: &str) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match fs::write(path, value) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
+            {
+                thread::yield_now();
+            }
+            result => return result,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     env,
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
 };
 
 /// The program under test: that in `PROBEKIT`, else the one that cargo has built beside the tests.
@@ -246,7 +246,6 @@ impl Live {
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
-    stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -263,13 +262,8 @@ impl Worker {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program can be run");
-        let stdin = child.stdin.take().expect("piped");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        let mut worker = Self {
-            child,
-            stdin,
-            stdout,
-        };
+        let mut worker = Self { child, stdout };
         worker.expect("ready");
         worker
     }
@@ -296,7 +290,8 @@ impl Worker {
     ///
     /// When it has ended.
     pub fn start_work(&mut self) {
-        self.stdin.write_all(b"go\n").expect("it reads");
+        let input = self.child.stdin.as_mut().expect("piped");
+        input.write_all(b"go\n").expect("it reads");
     }
 
     /// Waits for a line.
@@ -308,6 +303,17 @@ impl Worker {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("text");
         assert_eq!(line.trim_end(), expected);
+    }
+
+    /// Gives it nothing more to do, and waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be waited for.
+    #[must_use]
+    pub fn end(mut self) -> ExitStatus {
+        // This closes its input first.
+        self.child.wait().expect("our child")
     }
 }
 

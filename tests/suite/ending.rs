@@ -187,5 +187,5 @@ fn attaching_stops_when_the_process_ends_meanwhile() {
     let live = Live::start_until(command, "note: attaching ");
     drop(worker);
     live.wait()
-        .assert_failure(1, "the processes to trace have ended meanwhile");
+        .assert_failure(1, "what was to be traced has ended meanwhile");
 }

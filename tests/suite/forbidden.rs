@@ -5,7 +5,7 @@ use std::{io, os::unix::process::CommandExt as _, process::Command, ptr};
 
 use tests::{
     kernel::Kernel,
-    process::{Finished, funccount},
+    process::{Finished, funccount, stackcount},
 };
 
 /// A function that handling a probe may run through: the kernel forbids kprobes in it, though ftrace
@@ -50,6 +50,17 @@ fn kernel_functions_need_no_type_information() {
     } else {
         finished.assert_failure(1, "failed to read the kernel's type information");
     }
+}
+
+#[test]
+fn stacks_need_no_type_information_but_it_is_told_what_they_are_told_apart_by() {
+    let mut command = stackcount(&["-D", "0.01", "-U", "t:syscalls:sys_enter_getppid"]);
+    hide_types(&mut command);
+    let finished = Finished::of(command);
+    assert!(finished.status.success(), "{finished:#?}");
+    let note = "note: stacks of programs that replace each other in a process are told apart by \
+                their addresses alone: failed to read /sys/kernel/btf/vmlinux";
+    assert!(finished.stderr.contains(note), "{finished:#?}");
 }
 
 #[test]

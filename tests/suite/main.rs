@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod counting;
+mod deep_stacks;
 mod doctor;
 mod ending;
 mod examples;

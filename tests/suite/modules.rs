@@ -11,7 +11,7 @@ use std::{
 
 use tests::{
     kernel::Kernel,
-    process::{Finished, Live, funccount, trace},
+    process::{Finished, Live, funccount, stackcount, trace},
 };
 
 use crate::trace::messages;
@@ -129,4 +129,35 @@ fn requests_that_a_disk_completes() {
     let shown = messages(&finished);
     let sectors = shown[0].strip_prefix("sectors=").map(str::parse);
     assert!(matches!(sectors, Some(Ok(1_u32..))), "{finished:#?}");
+}
+
+#[test]
+fn stacks_show_which_frames_are_the_modules() {
+    let _loaded = device();
+    let pid = process::id().to_string();
+    // Called by the module's function, and by many others.
+    let probe = "mutex_lock_killable";
+    let live = Live::start(stackcount(&["-K", "-v", "-p", &pid, FUNCTION, probe]));
+    call();
+    let finished = live.interrupt();
+    let stacks: Vec<Vec<&str>> = finished
+        .stdout
+        .split("\n\n")
+        .map(|stack| stack.lines().map(without_address).collect())
+        .collect();
+    let from = |innermost| {
+        let found = stacks
+            .iter()
+            .find(|stack| stack.first() == Some(&innermost));
+        found.unwrap_or_else(|| panic!("no stack of {innermost}: {finished:#?}"))
+    };
+    for stack in [from("lo_ioctl [loop]"), from(probe)] {
+        assert!(stack.contains(&"do_syscall_64"), "{stack:?}");
+    }
+    assert!(from(probe)[1].ends_with(" [loop]"), "{finished:#?}");
+}
+
+/// What a frame's line such as `  ffffffffc042c619 lo_ioctl [loop]` names.
+fn without_address(line: &str) -> &str {
+    line.trim().split_once(' ').map_or("", |(_, name)| name)
 }

@@ -15,6 +15,9 @@ use crate::{
     packages, root, target,
 };
 
+/// What the tests beside the code are called that ask the kernel's verifier.
+const VERIFIER: &str = "verifier";
+
 /// What is run here and in the machines.
 #[derive(Debug)]
 pub struct Build {
@@ -35,7 +38,7 @@ impl Build {
     ///
     /// When something does not compile.
     pub fn new() -> anyhow::Result<Self> {
-        packages::install(&["gcc", "g++", "binutils", "libc6-dev"])?;
+        packages::install(&["gcc", "g++", "binutils", "libc6-dev", "xz-utils"])?;
         let fixtures = target("fixtures");
         run_command(
             cargo(&[
@@ -157,13 +160,38 @@ fn run_units(matrix: &mut Matrix) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What has the suite run the tests that `chosen` has it run, and of them only those whose names
+/// contain `filter`; nothing if there are none. The suite itself runs those that any filter fits.
+fn narrowed(
+    build: &Build,
+    chosen: &str,
+    filter: Option<&str>,
+) -> anyhow::Result<Option<Vec<String>>> {
+    let chosen = chosen.split(' ');
+    let Some(filter) = filter else {
+        return Ok(Some(chosen.map(str::to_owned).collect()));
+    };
+    let mut suite = Command::new(&build.suite);
+    let listed = output(suite.args(["--list", "--format=terse"]).args(chosen))?;
+    let names = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"));
+    let wanted: Vec<String> = names
+        .filter(|name| name.contains(filter))
+        .map(str::to_owned)
+        .collect();
+    Ok((!wanted.is_empty()).then(|| [vec!["--exact".to_owned()], wanted].concat()))
+}
+
 fn run_here(build: &Build, filter: Option<&str>, matrix: &mut Matrix) -> anyhow::Result<()> {
+    let Some(tests) = narrowed(build, HERE, filter)? else {
+        return Ok(());
+    };
     println!("running the suite on this kernel");
     let mut suite = Command::new(&build.suite);
     suite
         .arg("--test-threads=1")
-        .args(HERE.split(' '))
-        .args(filter)
+        .args(tests)
         .env("PROBEKIT", &build.probekit)
         .env("PROBEKIT_FIXTURES", &build.fixtures);
     matrix.add("host", &both_outputs(&mut suite)?, None);
@@ -206,20 +234,17 @@ fn run_there(
     filter: Option<&str>,
     matrix: &mut Matrix,
 ) -> anyhow::Result<()> {
-    println!("running the suite on {}", kernel.name);
-    let suite = format!(
-        "suite --test-threads=1 {} {}",
-        kernel.tests,
-        filter.unwrap_or_default()
-    );
+    let tests = narrowed(build, kernel.tests, filter)?;
+    let suite = tests.map(|tests| format!("suite --test-threads=1 {}", tests.join(" ")));
     // What trace compiles must pass the verifier of every kernel that lets us read memory.
-    const VERIFIER: &str = "verifier";
     let asks_verifier = kernel.tests == ORDINARY && filter.is_none_or(|filter| filter == VERIFIER);
-    let command = if asks_verifier {
-        format!("units --ignored --test-threads=1 {VERIFIER} && {suite}")
-    } else {
-        suite
-    };
+    let units = asks_verifier.then(|| format!("units --ignored --test-threads=1 {VERIFIER}"));
+    let commands: Vec<String> = units.into_iter().chain(suite).collect();
+    if commands.is_empty() {
+        return Ok(());
+    }
+    println!("running the suite on {}", kernel.name);
+    let command = commands.join(" && ");
     let finished = guest::run_in(kernel, build, &command)?;
     matrix.add(kernel.name, &finished.output, None);
     if let Err(error) = guest::check_unharmed(&finished) {

@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::perf_map::{PerfMapFile, PerfMapFolders};
+use crate::resolve::binary::maps;
+
 /// The number of a file in [`Code`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
@@ -46,8 +49,8 @@ pub struct CodeSpace {
     pub pid: u32,
     /// What is mapped there, such as `//anon`; nothing if nothing is.
     pub mapping: Option<String>,
-    /// The symbols that a runtime writes for what it compiles (`perf-PID.map`), if it does.
-    pub perf_map: Option<File>,
+    /// The symbols that a runtime writes for what it compiles, if it does.
+    pub perf_map: PerfMapFile,
 }
 
 /// What locations refer to.
@@ -57,6 +60,7 @@ pub struct Code {
     file_ids: HashMap<(PathBuf, u64), FileId>,
     spaces: Vec<CodeSpace>,
     space_ids: HashMap<(u32, Option<String>), SpaceId>,
+    perf_maps: PerfMapFolders,
 }
 
 /// A mapping of a file, as it is needed to find the file again.
@@ -101,14 +105,14 @@ impl Code {
     /// The number of a process's code in `mapping`.
     pub(super) fn space_id(&mut self, pid: u32, mapping: Option<&Path>) -> SpaceId {
         let mapping = mapping.map(|path| path.to_string_lossy().into_owned());
-        let spaces = &mut self.spaces;
+        let (spaces, perf_maps) = (&mut self.spaces, &mut self.perf_maps);
         let key = (pid, mapping.clone());
         *self.space_ids.entry(key).or_insert_with(|| {
             let id = SpaceId(u32::try_from(spaces.len()).unwrap_or(u32::MAX));
             spaces.push(CodeSpace {
                 pid,
                 mapping,
-                perf_map: open_perf_map(pid),
+                perf_map: perf_maps.file_of(pid),
             });
             id
         })
@@ -126,7 +130,10 @@ fn open(mapping: FileMapping<'_>) -> Option<File> {
         path,
     } = mapping;
     let behind = File::open(format!("/proc/{pid}/map_files/{start:x}-{end:x}"));
-    if let Ok(file) = behind {
+    // Asked behind opening: the process may have mapped another program there since.
+    if let Ok(file) = behind
+        && is_mapped(mapping)
+    {
         return Some(file);
     }
     let relative = path.strip_prefix("/").unwrap_or(path);
@@ -137,24 +144,12 @@ fn open(mapping: FileMapping<'_>) -> Option<File> {
     })
 }
 
-/// Runtimes write it for the number that they have in their own PID namespace, into their own root.
-fn open_perf_map(pid: u32) -> Option<File> {
-    let inner = innermost_pid(pid).unwrap_or(pid);
-    let paths = [
-        format!("/proc/{pid}/root/tmp/perf-{inner}.map"),
-        format!("/tmp/perf-{pid}.map"),
-    ];
-    paths.iter().find_map(|path| {
-        // Asked before opening: opening a named pipe would wait for its writer.
-        let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-        is_file.then(|| File::open(path).ok())?
+/// Whether the process still has this mapping. By the list, since the inode of an open file need not
+/// be that which mappings are told with (overlayfs).
+fn is_mapped(mapping: FileMapping<'_>) -> bool {
+    let text = fs::read(format!("/proc/{}/maps", mapping.pid)).unwrap_or_default();
+    maps::lines(&text).any(|line| {
+        let range = (line.mapping.start, line.mapping.end);
+        range == (mapping.start, mapping.end) && line.inode == mapping.inode
     })
-}
-
-fn innermost_pid(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))?;
-    line.split_ascii_whitespace().next_back()?.parse().ok()
 }

@@ -3,11 +3,13 @@
 mod counts;
 mod events;
 mod location;
+mod perf_map;
 mod processes;
 mod stacks;
 
 pub use counts::{Counts, Error};
 pub use events::{Event, Events};
 pub use location::{Code, CodeFile, CodeSpace, FileId, Location, SpaceId};
+pub use perf_map::PerfMapFile;
 pub use processes::Processes;
 pub use stacks::{Counted, Distinction, Stack, Stacks};

@@ -16,3 +16,4 @@ pub mod pid_namespace;
 pub mod release;
 pub mod ring_positions;
 pub mod sideband;
+pub mod thread;

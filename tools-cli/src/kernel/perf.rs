@@ -11,15 +11,7 @@ use aya_obj::generated::{
     PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_SET_BPF, PERF_FLAG_FD_CLOEXEC, perf_event_attr,
 };
 
-use memmap2::{MmapOptions, MmapRaw};
-
 use super::bpf::fd_of;
-
-/// `PERF_TYPE_SOFTWARE`.
-pub(super) const SOFTWARE: u32 = 1;
-
-/// `PERF_COUNT_SW_DUMMY`: an event that never happens, for what comes with it.
-pub(super) const DUMMY: u64 = 9;
 
 /// Where the kernel tells the numbers of its dynamic event sources (4.17).
 const SOURCES: &str = "/sys/bus/event_source/devices";
@@ -115,10 +107,7 @@ impl Source {
     /// Those of `perf_event_open`: ENOENT for an unknown function, EINVAL for a place that can't be
     /// probed, EACCES or EPERM without `CAP_PERFMON`.
     pub fn open(&self, event: &Event) -> io::Result<OwnedFd> {
-        // SAFETY: zero is a valid value of this struct of integers.
-        let mut attr: perf_event_attr = unsafe { mem::zeroed() };
-        attr.size = u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0);
-        attr.type_ = self.kind;
+        let mut attr = attributes(self.kind);
         let mut only_pid = None;
         match event {
             Event::Kprobe {
@@ -155,49 +144,43 @@ impl Source {
     }
 }
 
+/// The attributes of an event that does not say more than its source.
+fn attributes(kind: u32) -> perf_event_attr {
+    // SAFETY: zero is a valid value of this struct of integers.
+    let mut attr: perf_event_attr = unsafe { mem::zeroed() };
+    attr.size = u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0);
+    attr.type_ = kind;
+    attr
+}
+
+/// Those of an event that never happens, for what the kernel tells beside events
+/// (`PERF_COUNT_SW_DUMMY`).
+pub(super) fn dummy() -> perf_event_attr {
+    const PERF_TYPE_SOFTWARE: u32 = 1;
+    const PERF_COUNT_SW_DUMMY: u64 = 9;
+
+    let mut attr = attributes(PERF_TYPE_SOFTWARE);
+    attr.config = PERF_COUNT_SW_DUMMY;
+    attr
+}
+
 /// Opens an event for one process, or for all of them. The programs of an event run on every CPU,
 /// whichever CPU it was opened for (`trace_call_bpf` in kernel/trace/bpf_trace.c).
 fn perf_event_open(attr: &perf_event_attr, pid: Option<u32>) -> io::Result<OwnedFd> {
     match pid {
-        Some(pid) => open(attr, i64::from(pid), -1),
+        Some(pid) => open_on_task(attr, pid),
         None => open(attr, -1, 0),
     }
+}
+
+/// Opens an event for one task on all CPUs.
+pub(super) fn open_on_task(attr: &perf_event_attr, task: u32) -> io::Result<OwnedFd> {
+    open(attr, i64::from(task), -1)
 }
 
 /// Opens an event for all processes on one CPU.
 pub(super) fn open_on_cpu(attr: &perf_event_attr, cpu: u32) -> io::Result<OwnedFd> {
     open(attr, -1, i64::from(cpu))
-}
-
-/// Waits for a thread's end: the descriptor of an event that never fires is at its end (`POLLHUP`)
-/// when its thread has ended, and without a buffer always (`perf_poll` in kernel/events/core.c,
-/// since 3.18). A pidfd can stand for a thread only since 6.9.
-#[derive(Debug)]
-pub struct ThreadEnd {
-    /// The descriptor.
-    pub fd: OwnedFd,
-    /// The buffer, for as long as the descriptor is asked.
-    pub buffer: MmapRaw,
-}
-
-impl ThreadEnd {
-    /// Watches the thread `tid`.
-    ///
-    /// # Errors
-    ///
-    /// Those of `perf_event_open`, ESRCH if there is no such thread; those of `mmap`.
-    pub fn watch(tid: u32) -> io::Result<Self> {
-        const BUFFER_BYTES: usize = 2 * 4096;
-
-        // SAFETY: zero is a valid value of this struct of integers.
-        let mut attr: perf_event_attr = unsafe { mem::zeroed() };
-        attr.size = u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0);
-        attr.type_ = SOFTWARE;
-        attr.config = DUMMY;
-        let fd = open(&attr, i64::from(tid), -1)?;
-        let buffer = MmapOptions::new().len(BUFFER_BYTES).map_raw(&fd)?;
-        Ok(Self { fd, buffer })
-    }
 }
 
 fn open(attr: &perf_event_attr, pid: i64, cpu: i64) -> io::Result<OwnedFd> {

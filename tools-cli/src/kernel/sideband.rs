@@ -3,14 +3,14 @@
 //! (`perf_event_open(2)`; the records are those that `perf record` calls side-band).
 
 use std::{
-    io, mem,
+    io,
     os::fd::OwnedFd,
     path::PathBuf,
     ptr,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use aya_obj::generated::{perf_event_attr, perf_event_mmap_page, perf_event_type};
+use aya_obj::generated::{perf_event_mmap_page, perf_event_type};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::perf;
@@ -106,11 +106,7 @@ struct Buffer {
 
 impl Buffer {
     fn open(cpu: u32) -> io::Result<Self> {
-        // SAFETY: zero is a valid value of this struct of integers.
-        let mut attr: perf_event_attr = unsafe { mem::zeroed() };
-        attr.size = u32::try_from(size_of::<perf_event_attr>()).unwrap_or(0);
-        attr.type_ = perf::SOFTWARE;
-        attr.config = perf::DUMMY;
+        let mut attr = perf::dummy();
         attr.sample_type = SAMPLE_TIME;
         attr.clockid = libc::CLOCK_MONOTONIC;
         attr.set_mmap(1);

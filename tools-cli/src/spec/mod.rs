@@ -54,6 +54,17 @@ impl ProbeSpec {
             target,
         })
     }
+
+    /// The function that is spelled out, if one is.
+    #[must_use]
+    pub fn function_name(&self) -> Option<&str> {
+        match &self.target {
+            Target::KernelFunction(function) | Target::UserFunction { function, .. } => {
+                function.name.literal()
+            }
+            Target::Tracepoint(_) | Target::Usdt { .. } => None,
+        }
+    }
 }
 
 /// The four kinds of things that can be probed.

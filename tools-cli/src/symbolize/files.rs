@@ -1,6 +1,7 @@
 //! Which file has the symbols of a program or library.
 
 use std::{
+    collections::{HashMap, HashSet},
     fs::File,
     io::{self, Write as _},
     os::fd::{AsRawFd as _, FromRawFd as _},
@@ -11,7 +12,7 @@ use crate::{
     collect::CodeFile,
     resolve::{
         FileOffset,
-        elf::{DebugSearch, DebugSymbols, ElfError, Image},
+        elf::{DebugSearch, DebugSymbols, ElfError, Extent, Image},
     },
 };
 
@@ -19,6 +20,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct SymbolFile {
     image: Image,
+    debug: DebugSymbols,
     symbols: PathBuf,
     /// Keeps a file in memory that `symbols` leads to.
     _in_memory: Option<File>,
@@ -53,21 +55,21 @@ impl SymbolFile {
     }
 
     fn of_image(image: Image, path: PathBuf, root: &Path, shown: &Path) -> Option<Self> {
-        let (symbols, in_memory) = {
-            let elf = image.elf().ok()?;
-            if elf.has_symtab() {
-                (path, None)
-            } else {
-                let search = DebugSearch {
-                    root,
-                    file: shown,
-                    open: &|path: &Path| -> Result<Image, ElfError> { Image::open(path) },
-                };
-                symbols_beside(&DebugSymbols::find(&elf, search)).unwrap_or((path, None))
-            }
+        let elf = image.elf().ok()?;
+        let debug = if elf.has_symtab() {
+            DebugSymbols::none()
+        } else {
+            let search = DebugSearch {
+                root,
+                file: shown,
+                open: &|path: &Path| -> Result<Image, ElfError> { Image::open(path) },
+            };
+            DebugSymbols::find(&elf, search)
         };
+        let (symbols, in_memory) = symbols_beside(&debug).unwrap_or((path, None));
         Some(Self {
             image,
+            debug,
             symbols,
             _in_memory: in_memory,
         })
@@ -76,6 +78,23 @@ impl SymbolFile {
     /// The file to look symbols up in.
     pub(super) fn symbols(&self) -> &Path {
         &self.symbols
+    }
+
+    /// The names to show for functions, of all that symbol tables have for them.
+    pub(super) fn best_names(
+        &self,
+        functions: &HashSet<Extent>,
+        asked_for: &[String],
+    ) -> HashMap<Extent, String> {
+        let Ok(elf) = self.image.elf() else {
+            return HashMap::new();
+        };
+        let asked_for: Vec<&str> = asked_for.iter().map(String::as_str).collect();
+        let names = elf.best_names(&self.debug, functions, &asked_for);
+        let owned = names.into_iter();
+        owned
+            .map(|(function, name)| (function, name.to_owned()))
+            .collect()
     }
 
     /// The address that symbol tables have for a place in the file.

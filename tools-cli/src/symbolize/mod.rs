@@ -25,6 +25,10 @@ use blazesym::{
 use self::{files::SymbolFile, modules::Modules, perf_map::PerfMap};
 use crate::{
     collect::{Code, FileId, Location, SpaceId},
+    resolve::{
+        VirtAddr,
+        elf::{Extent, shown_name},
+    },
     snippet::escape,
 };
 
@@ -62,6 +66,8 @@ pub struct Symbol {
 /// Finds names, and remembers them.
 pub struct Symbolizer {
     options: Options,
+    /// Functions that the user has named.
+    asked_for: Vec<String>,
     blazesym: blazesym::symbolize::Symbolizer,
     names: HashMap<Frame, Arc<[Symbol]>>,
     files: HashMap<FileId, Option<SymbolFile>>,
@@ -84,12 +90,20 @@ impl Symbolizer {
             .build();
         Self {
             options,
+            asked_for: Vec::new(),
             blazesym,
             names: HashMap::new(),
             files: HashMap::new(),
             vdso: OnceCell::new(),
             perf_maps: HashMap::new(),
         }
+    }
+
+    /// Prefers these names, which the user has written, to others of the same function.
+    #[must_use]
+    pub fn preferring(mut self, asked_for: Vec<String>) -> Self {
+        self.asked_for = asked_for;
+        self
     }
 
     /// Finds the names of all frames that have none yet; together, since that is faster.
@@ -101,6 +115,7 @@ impl Symbolizer {
         let mut kernel = Vec::new();
         let mut vdso = Vec::new();
         let mut files: BTreeMap<FileId, Vec<(Frame, u64)>> = BTreeMap::new();
+        let mut spaces: BTreeMap<SpaceId, Vec<(Frame, u64)>> = BTreeMap::new();
         let new: BTreeSet<Frame> = frames
             .filter(|frame| !self.names.contains_key(frame))
             .collect();
@@ -110,14 +125,12 @@ impl Symbolizer {
                 Location::Kernel(address) => kernel.push((frame, address.wrapping_sub(back))),
                 Location::Vdso(offset) => vdso.push((frame, offset.wrapping_sub(back))),
                 Location::File(id, offset) => {
-                    files
-                        .entry(id)
-                        .or_default()
-                        .push((frame, offset.wrapping_sub(back)));
+                    let frames = files.entry(id).or_default();
+                    frames.push((frame, offset.wrapping_sub(back)));
                 }
-                Location::Process(space, address) => {
-                    let symbol = self.compiled(space, address, back, code);
-                    self.names.insert(frame, [symbol].into());
+                Location::Process(id, address) => {
+                    let frames = spaces.entry(id).or_default();
+                    frames.push((frame, address.wrapping_sub(back)));
                 }
             }
         }
@@ -125,6 +138,9 @@ impl Symbolizer {
         self.find_in_vdso(&vdso);
         for (id, frames) in files {
             self.find_in_file(id, &frames, code);
+        }
+        for (id, frames) in spaces {
+            self.find_compiled(id, &frames, code);
         }
     }
 
@@ -143,15 +159,18 @@ impl Symbolizer {
             ..Kernel::default()
         });
         let modules = Modules::read();
-        self.ask(&source, frames, &|address| modules.find(address));
+        let found = self.ask(&source, None, frames, &|address| modules.find(address));
+        self.names.extend(found);
     }
 
     fn find_in_vdso(&mut self, frames: &[(Frame, u64)]) {
         let vdso = self.vdso.get_or_init(|| SymbolFile::vdso().ok().flatten());
-        let Some(source) = vdso.as_ref().map(|vdso| elf(vdso, false)) else {
+        let Some(vdso) = vdso else {
             return self.leave_unknown(frames, Some("[vdso]"));
         };
-        self.ask(&source, frames, &|_| Some("[vdso]".to_owned()));
+        let module = |_| Some("[vdso]".to_owned());
+        let found = self.ask(&elf(vdso, false), Some(vdso), frames, &module);
+        self.names.extend(found);
     }
 
     fn find_in_file(&mut self, id: FileId, frames: &[(Frame, u64)], code: &Code) {
@@ -160,11 +179,10 @@ impl Symbolizer {
         };
         let shown = file.shown.to_string_lossy();
         let module = Some(shown.as_ref());
-        let opened = self
-            .files
+        self.files
             .entry(id)
             .or_insert_with(|| SymbolFile::open(file));
-        let Some(opened) = opened else {
+        let Some(Some(opened)) = self.files.get(&id) else {
             return self.leave_unknown(frames, module);
         };
         let mut known = Vec::new();
@@ -177,19 +195,21 @@ impl Symbolizer {
         }
         let source = elf(opened, self.options.inlined);
         let of_all = module.map(str::to_owned);
-        self.ask(&source, &known, &|_| of_all.clone());
+        let found = self.ask(&source, Some(opened), &known, &|_| of_all.clone());
+        self.names.extend(found);
         self.leave_unknown(&unknown, module);
     }
 
-    /// Asks for the symbols at addresses, all at once.
+    /// Asks for the symbols at addresses, all at once; those of `file`, if they are in one.
     fn ask(
-        &mut self,
+        &self,
         source: &Source<'_>,
+        file: Option<&SymbolFile>,
         frames: &[(Frame, u64)],
         module: &dyn Fn(u64) -> Option<String>,
-    ) {
+    ) -> Vec<(Frame, Arc<[Symbol]>)> {
         if frames.is_empty() {
-            return;
+            return Vec::new();
         }
         let addresses: Vec<u64> = frames.iter().map(|(_, address)| *address).collect();
         let input = match source {
@@ -198,45 +218,70 @@ impl Symbolizer {
         };
         // A file without symbols is an error to the library, and no names to us.
         let found = self.blazesym.symbolize(source, input).unwrap_or_default();
-        let mut found = found.into_iter();
-        for &(frame, address) in frames {
+        let functions = found.iter().filter_map(Symbolized::as_sym).map(extent);
+        // Of several names of a function the library takes any.
+        let best = file.map(|file| file.best_names(&functions.collect(), &self.asked_for));
+        let name = |symbol: &Sym<'_>| -> String {
+            let best = best.as_ref().and_then(|best| best.get(&extent(symbol)));
+            match best {
+                Some(name) if self.options.demangle => shown_name(name).into_owned(),
+                Some(name) => name.clone(),
+                None => symbol.name.clone().into_owned(),
+            }
+        };
+        let mut found = found.iter();
+        let named = frames.iter().map(|&(frame, address)| {
             let back = u64::from(frame.is_return);
             let module = module(address);
             let symbols = match found.next() {
-                Some(Symbolized::Sym(symbol)) => named(&symbol, back, module.as_deref()),
-                _ => [Symbol::unknown(address + back, module.as_deref())].into(),
+                Some(Symbolized::Sym(symbol)) => {
+                    named(symbol, name(symbol), back, module.as_deref())
+                }
+                _ => [Symbol::unknown(
+                    address.wrapping_add(back),
+                    module.as_deref(),
+                )]
+                .into(),
             };
-            self.names.insert(frame, symbols);
-        }
+            (frame, symbols)
+        });
+        named.collect()
     }
 
     /// Remembers that nobody knows.
     fn leave_unknown(&mut self, frames: &[(Frame, u64)], module: Option<&str>) {
         for &(frame, offset) in frames {
-            let unknown = Symbol::unknown(offset + u64::from(frame.is_return), module);
+            let place = offset.wrapping_add(frame.is_return.into());
+            let unknown = Symbol::unknown(place, module);
             self.names.insert(frame, [unknown].into());
         }
     }
 
-    /// What a runtime says that it has compiled there.
-    fn compiled(&mut self, id: SpaceId, address: u64, back: u64, code: &Code) -> Symbol {
+    /// Finds what a runtime says that it has compiled there.
+    fn find_compiled(&mut self, id: SpaceId, frames: &[(Frame, u64)], code: &Code) {
         let Some(space) = code.space(id) else {
-            return Symbol::unknown(address, None);
+            return self.leave_unknown(frames, None);
         };
         let map = self.perf_maps.entry(id).or_default();
-        if let Some(file) = &space.perf_map {
+        if let Some(file) = space.perf_map.get() {
             // What can't be read now has no names.
             let _ = map.update(file);
         }
-        match map.find(address.wrapping_sub(back)) {
-            Some((name, offset)) => Symbol {
+        let mut unknown = Vec::new();
+        for &(frame, address) in frames {
+            let Some((name, offset)) = map.find(address) else {
+                unknown.push((frame, address));
+                continue;
+            };
+            let symbol = Symbol {
                 name: Some(name.to_owned()),
-                offset: offset + back,
+                offset: offset + u64::from(frame.is_return),
                 module: Some(format!("perf-{}.map", space.pid)),
                 is_inlined: false,
-            },
-            None => Symbol::unknown(address, space.mapping.as_deref()),
+            };
+            self.names.insert(frame, [symbol].into());
         }
+        self.leave_unknown(&unknown, space.mapping.as_deref());
     }
 }
 
@@ -275,9 +320,9 @@ impl Symbol {
 }
 
 /// The function, after those that were inlined into it.
-fn named(symbol: &Sym<'_>, back: u64, module: Option<&str>) -> Arc<[Symbol]> {
-    let one = |name: &str, is_inlined| Symbol {
-        name: Some(name.to_owned()),
+fn named(symbol: &Sym<'_>, name: String, back: u64, module: Option<&str>) -> Arc<[Symbol]> {
+    let one = |name: String, is_inlined| Symbol {
+        name: Some(name),
         offset: symbol.offset as u64 + back,
         module: module.map(str::to_owned),
         is_inlined,
@@ -286,8 +331,16 @@ fn named(symbol: &Sym<'_>, back: u64, module: Option<&str>) -> Arc<[Symbol]> {
         .inlined
         .iter()
         .rev()
-        .map(|inlined| one(&inlined.name, true));
-    inlined.chain([one(&symbol.name, false)]).collect()
+        .map(|inlined| one(inlined.name.clone().into_owned(), true));
+    inlined.chain([one(name, false)]).collect()
+}
+
+/// Where a function starts, and its length; 0 if the symbol table doesn't say.
+fn extent(symbol: &Sym<'_>) -> Extent {
+    (
+        VirtAddr(symbol.addr),
+        symbol.size.map_or(0, |size| size as u64),
+    )
 }
 
 fn elf(file: &SymbolFile, debug_syms: bool) -> Source<'static> {

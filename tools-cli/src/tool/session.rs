@@ -477,7 +477,7 @@ async fn attach_unless_stopped(
                 result?;
                 stopped.store(true, Ordering::Relaxed);
                 let done = work.await?;
-                return done.context("the processes to trace have ended meanwhile");
+                return done.context("what was to be traced has ended meanwhile");
             }
         }
     }

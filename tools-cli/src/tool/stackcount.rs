@@ -16,7 +16,9 @@ use crate::{
     collect::{Distinction, Location, Processes, Stack, Stacks},
     load::{Body, MapSizes},
     render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
+    spec::ProbeSpec,
     symbolize::{self, Frame, Symbolizer},
+    types::{Btf, TypeSource as _},
 };
 
 /// How often what processes map is taken in while no stack is new, so that its buffers never fill.
@@ -67,13 +69,14 @@ pub async fn run(
         .transpose()
         .context("failed to watch what processes map")?;
     let resolved = session::resolve(request, console)?;
-    let mut session = Session::start(request, resolved, options.plan(), console).await?;
+    let plan = options.plan(console);
+    let mut session = Session::start(request, resolved, plan, console).await?;
     if options.show_program {
         console.say(session.program_text()?);
     }
     let mut stacks = Stacks::open(session.maps(), processes, options.distinction())?;
     session.watch(stacks.as_fd(), TICK)?;
-    let mut report = Report::new(options);
+    let mut report = Report::new(options, request);
     console.say(session.title(request));
     let ended = loop {
         match session.next().await? {
@@ -92,8 +95,18 @@ pub async fn run(
 }
 
 impl Options {
-    fn plan(&self) -> Plan {
+    fn plan(&self, console: &mut Console<'_>) -> Plan {
         let stack_bytes = self.depth * 8;
+        let exec_id_offset = match self.user.then(exec_id_offset).transpose() {
+            Ok(offset) => offset.unwrap_or(0),
+            Err(error) => {
+                console.say(format_args!(
+                    "note: stacks of programs that replace each other in a process are told apart by \
+                     their addresses alone: {error}"
+                ));
+                0
+            }
+        };
         Plan {
             bodies: Bodies::All(Body::Stack),
             functions: Vec::new(),
@@ -104,6 +117,7 @@ impl Options {
                 // Addresses mean nothing without their process.
                 by_process: (self.user || self.by_process).into(),
                 by_comm: self.by_comm.into(),
+                exec_id_offset,
                 ..Settings::default()
             },
             sizes: MapSizes {
@@ -121,6 +135,16 @@ impl Options {
             by_address: self.table.verbose,
         }
     }
+}
+
+/// Where the kernel counts the programs that a task has run, which only its type information tells.
+fn exec_id_offset() -> anyhow::Result<u32> {
+    let (structure, member) = ("task_struct", "self_exec_id");
+    let offset = Btf::of_kernel()?.offset_of(structure, member)?;
+    let offset = offset.with_context(|| {
+        format!("the kernel's type information tells no {member} of {structure}")
+    })?;
+    Ok(u32::try_from(offset)?)
 }
 
 /// The kernel walks no deeper than its own limit, whatever it is asked for.
@@ -149,10 +173,12 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a Options, request: &Request) -> Self {
+        let names = request.specs.iter().filter_map(ProbeSpec::function_name);
+        let names = names.map(str::to_owned).collect();
         Self {
             options,
-            symbolizer: Symbolizer::new(options.names),
+            symbolizer: Symbolizer::new(options.names).preferring(names),
             flame_graph: FlameGraph::default(),
             cut_short: (0, 0),
         }

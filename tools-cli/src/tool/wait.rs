@@ -3,19 +3,18 @@
 use std::{
     future::{pending, poll_fn},
     io,
-    os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd, FromRawFd as _, OwnedFd},
     task::{self, Poll},
     time::Duration,
 };
 
-use memmap2::MmapRaw;
 use tokio::{
     io::{Interest, unix::AsyncFd},
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep_until},
 };
 
-use crate::kernel::perf::ThreadEnd;
+use crate::kernel::thread::Thread;
 
 /// Why a tool stops, or what it is woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,18 +70,19 @@ impl StopSignals {
     }
 }
 
-/// The processes and threads whose end is ours: a descriptor for each, which stands for this one
-/// even if its number is given to another, and becomes readable at its end (pidfds: Linux 5.3).
+/// The processes whose end is ours, and the thread.
 #[derive(Debug)]
-pub struct Targets(Vec<Target>);
+pub struct Targets {
+    processes: Vec<Process>,
+    thread: Option<AsyncFd<Thread>>,
+}
 
+/// A process by a descriptor, which stands for it even if its number is given to another, and
+/// becomes readable at its end (Linux 5.3).
 #[derive(Debug)]
-struct Target {
-    /// Its number; a thread's too.
+struct Process {
     pid: u32,
     descriptor: AsyncFd<OwnedFd>,
-    /// What a thread's needs beside it.
-    _buffer: Option<MmapRaw>,
     /// Whether its end was told.
     is_told: bool,
 }
@@ -95,37 +95,49 @@ impl Targets {
     /// When one can't be watched, or has ended.
     pub fn watch(pids: &[u32], tid: Option<u32>) -> io::Result<Self> {
         let processes = pids.iter().map(|&pid| {
-            let fd = open_pid(pid).map_err(|error| name_ended("process", pid, error))?;
-            Target::new(pid, fd, None)
+            let descriptor = open_process(pid).map_err(|error| gone(error, "process", pid))?;
+            Ok(Process {
+                pid,
+                descriptor: register(descriptor, Interest::READABLE)?,
+                is_told: false,
+            })
         });
         let thread = tid.map(|tid| {
-            let end = ThreadEnd::watch(tid).map_err(|error| name_ended("thread", tid, error))?;
-            Target::new(tid, end.fd, Some(end.buffer))
+            let thread = Thread::watch(tid).map_err(|error| gone(error, "thread", tid))?;
+            register(thread, Interest::READABLE)
         });
-        processes.chain(thread).collect::<io::Result<_>>().map(Self)
+        Ok(Self {
+            processes: processes.collect::<io::Result<_>>()?,
+            thread: thread.transpose()?,
+        })
     }
 
     /// Waits until one has ended whose end was not told yet, and tells it: by its number, or as the
     /// end of all.
     async fn next(&mut self) -> io::Result<Event> {
-        let index = poll_fn(|context| self.poll_ended(context)).await?;
+        let index = tokio::select! {
+            biased;
+            result = self.thread_ended() => return result.map(|()| Event::TargetEnded),
+            result = poll_fn(|context| self.poll_ended(context)) => result?,
+        };
         let is_last = self
-            .0
+            .processes
             .iter()
             .enumerate()
-            .all(|(other, target)| target.is_told || other == index);
+            .all(|(other, process)| process.is_told || other == index);
         // The last is told as often as it is asked for.
         if is_last {
             return Ok(Event::TargetEnded);
         }
-        self.0[index].is_told = true;
-        Ok(Event::OneEnded(self.0[index].pid))
+        let process = &mut self.processes[index];
+        process.is_told = true;
+        Ok(Event::OneEnded(process.pid))
     }
 
     fn poll_ended(&self, context: &mut task::Context<'_>) -> Poll<io::Result<usize>> {
-        let waiting = self.0.iter().enumerate();
-        for (index, target) in waiting.filter(|(_, target)| !target.is_told) {
-            if let Poll::Ready(ready) = target.descriptor.poll_read_ready(context) {
+        let waiting = self.processes.iter().enumerate();
+        for (index, process) in waiting.filter(|(_, process)| !process.is_told) {
+            if let Poll::Ready(ready) = process.descriptor.poll_read_ready(context) {
                 // Not cleared: a process that has ended stays so.
                 return Poll::Ready(ready.map(|mut guard| {
                     guard.retain_ready();
@@ -136,43 +148,39 @@ impl Targets {
         Poll::Pending
     }
 
-    /// Waits until all have ended; forever if there are none.
+    /// Waits until all processes have ended, or the thread has; forever if there are none.
     ///
     /// # Errors
     ///
     /// When the kernel can't tell.
     pub async fn all_ended(&self) -> io::Result<()> {
-        if self.0.is_empty() {
+        tokio::select! {
+            result = self.thread_ended() => result,
+            result = self.processes_ended() => result,
+        }
+    }
+
+    async fn processes_ended(&self) -> io::Result<()> {
+        if self.processes.is_empty() {
             return pending().await;
         }
-        for target in &self.0 {
+        for process in &self.processes {
             // Not cleared: a process that has ended stays so.
-            target.descriptor.readable().await?.retain_ready();
+            process.descriptor.readable().await?.retain_ready();
         }
+        Ok(())
+    }
+
+    async fn thread_ended(&self) -> io::Result<()> {
+        let Some(thread) = &self.thread else {
+            return pending().await;
+        };
+        thread.readable().await?.retain_ready();
         Ok(())
     }
 }
 
-impl Target {
-    fn new(pid: u32, fd: OwnedFd, buffer: Option<MmapRaw>) -> io::Result<Self> {
-        Ok(Self {
-            pid,
-            descriptor: register(fd, Interest::READABLE)?,
-            _buffer: buffer,
-            is_told: false,
-        })
-    }
-}
-
-/// Says which it is that is not there.
-fn name_ended(what: &str, number: u32, error: io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(libc::ESRCH) => io::Error::other(format!("{what} {number} has ended")),
-        _ => error,
-    }
-}
-
-fn open_pid(pid: u32) -> io::Result<OwnedFd> {
+fn open_process(pid: u32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes integers.
     let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     if result < 0 {
@@ -181,6 +189,14 @@ fn open_pid(pid: u32) -> io::Result<OwnedFd> {
     let fd = i32::try_from(result).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What failed to be watched has ended, if the kernel says that there is none.
+fn gone(error: io::Error, what: &str, number: u32) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ESRCH) => io::Error::other(format!("{what} {number} has ended")),
+        _ => error,
+    }
 }
 
 /// Waits for one event after the other.
@@ -264,8 +280,8 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` gives the same descriptor each time, and keeps it open.
+fn register<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    // SAFETY: what is registered here gives the same descriptor each time, and keeps it open.
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 

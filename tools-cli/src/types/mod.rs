@@ -207,4 +207,21 @@ pub trait TypeSource {
 
     /// The names of all types with that keyword, for errors that tell the nearest.
     fn names(&self, keyword: Keyword) -> Vec<String>;
+
+    /// Where a structure has a member, in bytes from its start.
+    ///
+    /// # Errors
+    ///
+    /// When the description is damaged there.
+    fn offset_of(&self, structure: &str, member: &str) -> Result<Option<u64>, Error> {
+        let Some(id) = self.find(Keyword::Struct, structure)? else {
+            return Ok(None);
+        };
+        let Type::Composite(composite) = self.get(id)? else {
+            return Ok(None);
+        };
+        let mut members = composite.members.iter();
+        let found = members.find(|found| found.name.as_deref() == Some(member));
+        Ok(found.map(|found| found.bit_offset / 8))
+    }
 }

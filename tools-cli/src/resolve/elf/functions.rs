@@ -1,9 +1,8 @@
 //! The functions that a pattern means, one for each place in the code.
 
-use std::cmp::Reverse;
-
 use super::{
     ElfError,
+    aliases::rank,
     debug_file::DebugSymbols,
     ifunc::Implementations,
     image::Elf,
@@ -129,7 +128,9 @@ impl Elf<'_> {
             .functions(debug)
             .filter(|symbol| matcher.matches(symbol.name))
             .collect();
-        matching.sort_by_cached_key(|symbol| (symbol.address, rank(symbol, pattern)));
+        matching.sort_by_cached_key(|symbol| {
+            (symbol.address, rank(symbol, pattern.literal().as_slice()))
+        });
 
         let mut found = Found {
             functions: Vec::new(),
@@ -221,24 +222,4 @@ fn first_and_more(names: &[&str]) -> Option<String> {
         [name] => Some((*name).to_owned()),
         [first, others @ ..] => Some(format!("{first} and {} more", others.len())),
     }
-}
-
-/// Orders the names of one address, the one to show first.
-fn rank<'a>(symbol: &Symbol<'a>, pattern: &Pattern) -> impl Ord + use<'a> {
-    let literal = pattern.literal().is_some_and(|literal| {
-        symbol.name == literal
-            || (symbol.name.starts_with('_') && names::shown(symbol.name) == literal)
-    });
-    let name = symbol.name;
-    let underscores = name.starts_with('_') && !name.starts_with("_Z") && !name.starts_with("_R");
-    // A resolver has a symbol of its own besides the IFUNC (`strlen_ifunc`): it means the
-    // resolver only if it is spelled out.
-    (
-        Reverse(literal),
-        Reverse(symbol.ifunc),
-        Reverse(symbol.global),
-        underscores,
-        name.len(),
-        name,
-    )
 }

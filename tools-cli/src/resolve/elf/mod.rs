@@ -13,6 +13,7 @@
 //! Damaged parts give an [`ElfError`] or a note, or are left out; they never panic, and what is
 //! allocated is bounded by the size of the file.
 
+mod aliases;
 mod bias;
 mod debug_file;
 mod debug_section;
@@ -28,6 +29,7 @@ mod symbols;
 mod usdt;
 mod usdt_operand;
 
+pub use aliases::{Extent, shown_name};
 pub use debug_file::{DebugSearch, DebugSymbols};
 pub use debug_section::DebugSection;
 pub use error::ElfError;
