@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     command::{output, run as run_command},
-    guest,
+    guest::{self, Contents},
     kernels::{HERE, KERNELS, Kernel},
     matrix::Matrix,
     packages, root, target,
@@ -48,11 +48,9 @@ impl Build {
             .arg(&fixtures),
         )?;
         let triple = host_triple()?;
-        let release = ["--release", "--target", &triple];
-        let tool = ["build", "--package", "tools-cli"];
         let suite = ["test", "--no-run", "--package", "tests", "--test", "suite"];
         Ok(Self {
-            probekit: built(statically(cargo(&tool).args(release), &triple), "probekit")?,
+            probekit: static_program("tools-cli", "probekit")?,
             suite: built(
                 statically(cargo(&suite).args(["--target", &triple]), &triple),
                 "suite",
@@ -60,6 +58,29 @@ impl Build {
             fixtures,
         })
     }
+
+    /// As a machine gets it.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        Contents {
+            programs: vec![
+                ("probekit", self.probekit.clone()),
+                ("suite", self.suite.clone()),
+            ],
+            fixtures: self.fixtures.clone(),
+        }
+    }
+}
+
+/// Builds the program `name` of `package` for release, linked statically.
+///
+/// # Errors
+///
+/// When it does not compile.
+pub fn static_program(package: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let triple = host_triple()?;
+    let mut build = cargo(&["build", "--package", package, "--bin", name, "--release"]);
+    built(statically(build.args(["--target", &triple]), &triple), name)
 }
 
 fn cargo(arguments: &[&str]) -> Command {
@@ -205,7 +226,7 @@ fn run_there(
         kernel.tests,
         filter.unwrap_or_default()
     );
-    let finished = guest::run_in(kernel, build, &command)?;
+    let finished = guest::run_in(kernel, &build.contents(), &command)?;
     matrix.add(kernel.name, &finished.output, None);
     if let Err(error) = guest::check_unharmed(&finished) {
         matrix.fail(kernel.name, "kernel unharmed", &error.to_string());
