@@ -51,7 +51,8 @@ static void access_call(long n) {
 
 static void tick(long n) {
     struct timespec pause = {.tv_nsec = 200 * 1000};
-    free(malloc(64 + n % 64));
+    void *volatile memory = malloc(64 + n % 64);
+    free(memory);
     nanosleep(&pause, NULL);
 }
 

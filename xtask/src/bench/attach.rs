@@ -19,6 +19,8 @@ const PATTERNS: [(&str, &str); 6] = [
     ("2,000 user functions", "pair_*"),
     ("10,000 user functions", "fn_0*"),
 ];
+/// More rounds take minutes.
+const MOST_ROUNDS: usize = 3;
 /// With `--quick`, the first so many.
 const QUICK: usize = 3;
 
@@ -43,7 +45,8 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Measurement>> {
             cases.push(Case::new(name, &tool.name, || attach_once(tool, hook)));
         }
     }
-    Ok(in_turns(GROUP, &cases, bench.rounds))
+    let rounds = bench.rounds.min(MOST_ROUNDS);
+    Ok(in_turns(GROUP, &cases, rounds))
 }
 
 /// Starts to count, and ends at once.

@@ -4,7 +4,7 @@
 //! Our tool only: an interpreter, a compiler and kernel headers would be most of what the machine
 //! has of memory.
 
-use std::{collections::BTreeSet, env, fs, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, env, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, bail};
 
@@ -85,10 +85,10 @@ fn measure_attaching(bench: &Bench) -> anyhow::Result<Vec<Measurement>> {
     let functions = functions()?;
     let mut hooks = Vec::new();
     for count in COUNTS {
-        let name = format!("{} kernel functions", grouped(count as u64));
-        hooks.push((name, Hook::Kernel(spread(&functions, count))));
+        let name = format!("about {} kernel functions", grouped(count as u64));
+        hooks.push((name, Hook::Kernel(pattern(&functions, count)?)));
     }
-    hooks.push((ALL.to_owned(), Hook::Kernel(vec!["*".to_owned()])));
+    hooks.push((ALL.to_owned(), Hook::Kernel("*".to_owned())));
     let mut cases = Vec::new();
     for (name, hook) in &hooks {
         for tool in &bench.tools {
@@ -102,33 +102,42 @@ fn measure_cost(bench: &Bench) -> Vec<Measurement> {
     let workload = Workload::new(
         "kernel function",
         &["getppid", bench.loop_time()],
-        Hook::Kernel(vec!["__x64_sys_getppid".to_owned()]),
+        Hook::Kernel("__x64_sys_getppid".to_owned()),
     );
     measure_workloads(bench, GROUP, &[workload], &JOBS)
 }
 
-/// Names of those that can be traced, each once; none that is one of several with it, as those of
-/// the compiler's making are.
+/// Names of those that can be traced.
 fn functions() -> anyhow::Result<Vec<String>> {
     let folder = tempfile::tempdir()?;
-    run(Command::new("mount")
-        .args(["-t", "tracefs", "none"])
-        .arg(folder.path()))?;
+    let mut mount = Command::new("mount");
+    run(mount.args(["-t", "tracefs", "none"]).arg(folder.path()))?;
     let listed = fs::read_to_string(folder.path().join("available_filter_functions"));
     run(Command::new("umount").arg(folder.path()))?;
     let listed = listed?;
-    let is_plain = |name: &&str| !name.contains(['.', '[']);
-    let names = listed
+    let words = listed
         .lines()
         .filter_map(|line| line.split_whitespace().next());
-    let unique: BTreeSet<&str> = names.filter(is_plain).collect();
-    Ok(unique.into_iter().map(str::to_owned).collect())
+    Ok(words.map(str::to_owned).collect())
 }
 
-/// So many of `all`, from its begin to its end.
-fn spread(all: &[String], count: usize) -> Vec<String> {
-    let step = (all.len() / count).max(1);
-    all.iter().step_by(step).take(count).cloned().collect()
+/// A pattern that matches about `count` of `functions`: which ones there are depends on the kernel.
+fn pattern(functions: &[String], count: usize) -> anyhow::Result<String> {
+    const LONGEST_PREFIX: usize = 5;
+
+    let mut matches: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in functions {
+        for length in 1..=LONGEST_PREFIX {
+            if let Some(prefix) = name.get(..length) {
+                *matches.entry(prefix).or_default() += 1;
+            }
+        }
+    }
+    let closest = matches
+        .into_iter()
+        .min_by_key(|(_, matched)| matched.abs_diff(count));
+    let (prefix, _) = closest.context("the kernel lists no functions")?;
+    Ok(format!("{prefix}*"))
 }
 
 #[cfg(test)]
@@ -137,10 +146,13 @@ mod tests {
     use crate::bench::measurement::Quantity;
 
     #[test]
-    fn functions_are_spread_over_all() {
-        let all: Vec<String> = (0..10).map(|n| n.to_string()).collect();
-        assert_eq!(spread(&all, 3), ["0", "3", "6"]);
-        assert_eq!(spread(&all, 20).len(), 10);
+    fn a_pattern_matches_about_as_many_as_are_wanted() -> anyhow::Result<()> {
+        let names = ["tcp_ack", "tcp_rcv", "tcp_v4", "udp_rcv", "vfs_read"];
+        let names = names.map(str::to_owned);
+        assert_eq!(pattern(&names, 3)?, "t*");
+        assert_eq!(pattern(&names, 1)?, "tcp_a*");
+        assert!(pattern(&[], 1).is_err());
+        Ok(())
     }
 
     #[test]

@@ -26,13 +26,15 @@ use rustix::{
 use crate::root;
 
 /// How long anything that a tool does may take; it is killed then.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 /// A tool that prints nothing for so long has printed what it had.
 const QUIET: Duration = Duration::from_millis(300);
 /// Between two looks at a file or at a process's memory.
 const LOOK: Duration = Duration::from_millis(2);
 /// Of each output, so much is kept.
 const KEPT_BYTES: usize = 64 << 10;
+/// And of a file.
+const BEGIN_BYTES: usize = 4096;
 
 /// Where a tool's results go.
 #[derive(Clone, Copy, Debug)]
@@ -207,24 +209,19 @@ impl Running {
         }
     }
 
-    /// Interrupts it as Ctrl-C does, and waits for its end.
+    /// Interrupts it as Ctrl-C does, again whenever `patience` has passed, and waits for its end.
     ///
     /// # Errors
     ///
     /// When it does not end in time.
-    pub fn interrupt(self) -> anyhow::Result<Ended> {
-        pidfd_send_signal(&self.pidfd, Signal::INT)?;
-        self.wait()
-    }
-
-    /// Waits for its end.
-    ///
-    /// # Errors
-    ///
-    /// When it does not end in time.
-    pub fn wait(mut self) -> anyhow::Result<Ended> {
+    pub fn interrupt(mut self, patience: Duration) -> anyhow::Result<Ended> {
         let told = Instant::now();
+        let mut again = Duration::ZERO;
         while !self.poll(LOOK)? {
+            if told.elapsed() >= again {
+                pidfd_send_signal(&self.pidfd, Signal::INT)?;
+                again += patience;
+            }
             if told.elapsed() > LIMIT {
                 self.kill()?;
                 bail!(
@@ -275,7 +272,7 @@ impl Running {
 
     /// The begin of what it wrote to either output.
     fn said(&self) -> String {
-        let mut said = String::new();
+        let mut said = self.file.as_deref().map(begin_of).unwrap_or_default();
         for output in [&self.stdout, &self.stderr] {
             if let Ok(output) = output.lock() {
                 said += &output.kept;
@@ -343,18 +340,25 @@ fn look_for(
     let (path, wanted) = (path.to_owned(), wanted.to_owned());
     thread::spawn(move || {
         while !ended.load(Relaxed) {
-            let mut begin = Vec::new();
-            let read = File::open(&path).and_then(|file| file.take(4096).read_to_end(&mut begin));
-            if read.is_ok() && String::from_utf8_lossy(&begin).contains(&wanted) {
+            let begin = begin_of(&path);
+            if begin.contains(&wanted) {
                 let _ = seen.send(Instant::now());
                 return;
             }
-            if begin.len() >= 4096 {
+            if begin.len() >= BEGIN_BYTES {
                 return;
             }
             thread::sleep(LOOK);
         }
     })
+}
+
+/// As much of a file as has what a tool says before its results; nothing if it can't be read.
+fn begin_of(path: &Path) -> String {
+    let mut begin = Vec::new();
+    let file = File::open(path).map(|file| file.take(BEGIN_BYTES as u64));
+    let _ = file.and_then(|mut file| file.read_to_end(&mut begin));
+    String::from_utf8_lossy(&begin).into_owned()
 }
 
 /// Whether a line tells of an event: messages are traced that end with a number, and nothing else
@@ -398,7 +402,7 @@ pub fn reason(said: &str) -> String {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let telling = |line: &&str| {
         let line = line.to_lowercase();
-        ["error", "fail", "too many", "exceed", "unable"]
+        ["error:", "fail", "too many", "unable"]
             .iter()
             .any(|word| line.contains(word))
     };
@@ -452,7 +456,7 @@ mod tests {
             echo PID -; echo 77 size = 1; echo Tracing >&2; while :; do sleep 0.01; done";
         let running = Running::start(shell(script), "Tracing", Sink::Pipe)?;
         assert!(running.settle()?.is_some());
-        let ended = running.interrupt()?;
+        let ended = running.interrupt(LIMIT)?;
         assert!(ended.status.success());
         assert_eq!((ended.events, ended.told_lost), (1, 5));
         assert!(ended.peak_bytes > 0);
@@ -471,11 +475,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_that_swallows_ctrl_c_gets_another() -> anyhow::Result<()> {
+        let script = "trap 'trap \"exit 0\" INT' INT; echo PID; while :; do sleep 0.01; done";
+        let running = Running::start(shell(script), "PID", Sink::Pipe)?;
+        let ended = running.interrupt(Duration::from_millis(100))?;
+        assert!(ended.status.success());
+        assert!(ended.took >= Duration::from_millis(100));
+        Ok(())
+    }
+
+    #[test]
     fn results_that_go_to_a_file_are_seen_there() -> anyhow::Result<()> {
         let file = tempfile::NamedTempFile::new()?;
         let script = "trap 'exit 0' INT; echo PID TID; while :; do sleep 0.01; done";
         let running = Running::start(shell(script), "PID", Sink::File(file.path()))?;
-        assert!(running.interrupt()?.status.success());
+        assert!(running.interrupt(LIMIT)?.status.success());
         assert_eq!(fs::read_to_string(file.path())?, "PID TID\n");
         Ok(())
     }

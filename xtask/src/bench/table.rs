@@ -17,9 +17,27 @@ pub fn tables(measurements: &[Measurement]) -> String {
     let tables = groups.into_iter().map(|group| {
         let of = |one: &&Measurement| one.group == group;
         let rows: Vec<&Measurement> = measurements.iter().filter(of).collect();
-        format!("### {group}\n\n{}", aligned(&cells(&rows)))
+        format!(
+            "### {group}\n\n{}{}",
+            aligned(&cells(&rows)),
+            failures(&rows)
+        )
     });
     tables.collect::<Vec<_>>().join("\n")
+}
+
+/// Why there is no number, a line each.
+fn failures(measurements: &[&Measurement]) -> String {
+    let lines = measurements.iter().filter_map(|one| {
+        let why = one.failure.as_deref()?;
+        Some(format!("- {}, {}: {why}\n", one.tool, one.case))
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("\nFailed:\n\n{lines}")
+    }
 }
 
 /// Rows of words: the header first.
@@ -49,14 +67,10 @@ fn cells(measurements: &[&Measurement]) -> Vec<Vec<String>> {
         if wanted.is_empty() {
             wanted.push(None);
         }
-        for (index, quantity) in wanted.into_iter().enumerate() {
+        for quantity in wanted {
             let label = quantity.map_or_else(String::new, |quantity| format!(": {quantity}"));
             let mut row = vec![format!("{case}{label}")];
-            row.extend(
-                tools
-                    .iter()
-                    .map(|tool| cell(&of_case, tool, quantity, index == 0)),
-            );
+            row.extend(tools.iter().map(|tool| cell(&of_case, tool, quantity)));
             rows.push(row);
         }
     }
@@ -69,33 +83,31 @@ fn push_new<T: PartialEq>(all: &mut Vec<T>, one: T) {
     }
 }
 
-/// A median with its ratio to ours, or why there is none; the reason in a case's first row only.
-fn cell(of_case: &[&Measurement], tool: &str, quantity: Option<Quantity>, reason: bool) -> String {
+/// A median with its ratio to ours, or that there is none.
+fn cell(of_case: &[&Measurement], tool: &str, quantity: Option<Quantity>) -> String {
     let find = |tool: &str| {
         let mut all = of_case.iter();
         all.find(|one| one.tool == tool && one.quantity == quantity && one.median.is_some())
     };
     let value = find(tool).and_then(|one| Some((one.quantity?, one.median?)));
-    let failure = of_case
+    let failed = of_case
         .iter()
-        .filter(|one| one.tool == tool)
-        .find_map(|one| one.failure.as_deref());
-    match (value, failure) {
-        (Some((quantity, value)), failure) => {
+        .any(|one| one.tool == tool && one.failure.is_some());
+    match value {
+        Some((quantity, value)) => {
             let mut text = quantity.format(value);
             let ours = find(Kind::Probekit.name()).and_then(|one| one.median);
             let ratio = ours.filter(|_| tool != Kind::Probekit.name());
             if let Some(ratio) = ratio.and_then(|ours| ratio_to(quantity, value, ours)) {
                 text += &format!(" ({ratio})");
             }
-            if failure.is_some() {
-                text += " (then failed)";
+            if failed {
+                text += ", then failed";
             }
             text
         }
-        (None, Some(failure)) if reason => format!("failed: {}", failure.replace('|', "/")),
-        (None, Some(_)) => "failed".to_owned(),
-        (None, None) => "–".to_owned(),
+        None if failed => "failed".to_owned(),
+        None => "–".to_owned(),
     }
 }
 
@@ -156,7 +168,7 @@ mod tests {
             quantity: None,
             median: None,
             samples: Vec::new(),
-            failure: Some("a|b".to_owned()),
+            failure: Some("too many probes".to_owned()),
             ..live("bpftrace 0.27", Vec::new())
         };
         let measured = [
@@ -170,7 +182,11 @@ mod tests {
 
 | what                  | probekit | bcc 0.37     | bpftrace 0.27 |
 | --------------------- | -------- | ------------ | ------------- |
-| malloc: start to live | 11.0 ms  | 550 ms (50×) | failed: a/b   |
+| malloc: start to live | 11.0 ms  | 550 ms (50×) | failed        |
+
+Failed:
+
+- bpftrace 0.27, malloc: too many probes
 "
         );
     }

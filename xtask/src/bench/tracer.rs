@@ -3,9 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::{
     peers::Place,
@@ -27,7 +28,7 @@ pub enum Hook {
     /// The probe `bench:event` of a program.
     Usdt(PathBuf),
     /// Functions of the kernel, by name or pattern.
-    Kernel(Vec<String>),
+    Kernel(String),
 }
 
 impl Hook {
@@ -41,18 +42,13 @@ impl Hook {
     }
 
     /// As bcc's tools and ours want it.
-    fn specs(&self) -> Vec<String> {
+    fn spec(&self) -> String {
         match self {
-            Self::SystemCall(name) => vec![format!("t:syscalls:sys_enter_{name}")],
-            Self::Function { file, name } => vec![format!("{file}:{name}")],
-            Self::Usdt(path) => vec![format!("u:{}:event", path.display())],
-            Self::Kernel(names) => names.clone(),
+            Self::SystemCall(name) => format!("t:syscalls:sys_enter_{name}"),
+            Self::Function { file, name } => format!("{file}:{name}"),
+            Self::Usdt(path) => format!("u:{}:event", path.display()),
+            Self::Kernel(name) => name.clone(),
         }
-    }
-
-    fn spec(&self) -> anyhow::Result<String> {
-        let first = self.specs().into_iter().next();
-        first.context("a hook has a name")
     }
 
     /// As bpftrace wants it.
@@ -62,11 +58,7 @@ impl Hook {
             Self::Function { file, name } if file.contains('/') => format!("uprobe:{file}:{name}"),
             Self::Function { file, name } => format!("uprobe:lib{file}:{name}"),
             Self::Usdt(path) => format!("usdt:{}:bench:event", path.display()),
-            Self::Kernel(names) => {
-                let probes: Vec<String> =
-                    names.iter().map(|name| format!("kprobe:{name}")).collect();
-                probes.join(",")
-            }
+            Self::Kernel(name) => format!("kprobe:{name}"),
         }
     }
 }
@@ -163,7 +155,7 @@ impl Tool {
     pub fn start(&self, job: Job, hook: &Hook, sink: Sink<'_>) -> anyhow::Result<Running> {
         let wanted = match (self.kind, job) {
             (Kind::Bpftrace, _) => "live",
-            (Kind::Bcc, Job::Trace(_) | Job::TraceFalse | Job::TraceFirst(_)) => "PID",
+            (_, Job::Trace(_) | Job::TraceFalse | Job::TraceFirst(_)) => "PID",
             _ => "Tracing ",
         };
         self.start_until(wanted, job, hook, sink)
@@ -190,7 +182,9 @@ impl Tool {
     ///
     /// When it does not end, or failed. bcc's trace exits with 1 however well it went.
     pub fn end(&self, running: Running) -> anyhow::Result<Ended> {
-        let ended = running.interrupt()?;
+        // An interrupt that meets bcc's Python in a callback is forgotten.
+        let seconds = if self.kind == Kind::Bcc { 5 } else { 3600 };
+        let ended = running.interrupt(Duration::from_secs(seconds))?;
         if self.is_ours() && !ended.status.success() {
             bail!("ended with {}: {}", ended.status, reason(&ended.said));
         }
@@ -214,31 +208,31 @@ impl Tool {
         };
         let mut command = Command::new(path);
         match job {
-            Job::Count => command.arg("funccount").args(hook.specs()),
-            Job::Empty => command.args(["funccount", "-c", NO_CPU]).args(hook.specs()),
-            // None may be lost, of 100,000.
-            Job::Stack => command.arg("stackcount").args(hook.specs()),
+            Job::Count => command.arg("funccount").arg(hook.spec()),
+            Job::Empty => command.args(["funccount", "-c", NO_CPU]).arg(hook.spec()),
+            Job::Stack => command.arg("stackcount").arg(hook.spec()),
             Job::Trace(_) | Job::TraceFalse | Job::TraceFirst(_) => command
                 .arg("trace")
-                .args(trace_arguments(job, &hook.spec()?)),
+                .args(trace_arguments(job, &hook.spec())),
         };
         Ok(command)
     }
 
     fn bcc_command(&self, job: Job, hook: &Hook) -> anyhow::Result<Command> {
         let (tool, arguments) = match job {
-            Job::Count => ("funccount-bpfcc", vec![hook.spec()?]),
-            Job::Stack => ("stackcount-bpfcc", vec![hook.spec()?]),
+            Job::Count => ("funccount-bpfcc", vec![hook.spec()]),
+            Job::Stack => ("stackcount-bpfcc", vec![hook.spec()]),
             Job::Empty => bail!("not asked of it"),
             Job::Trace(Message::Path(length)) if length > 400 => {
                 bail!("its strings are on the BPF stack of 512 bytes")
             }
-            _ => ("trace-bpfcc", trace_arguments(job, &hook.spec()?)),
+            _ => ("trace-bpfcc", trace_arguments(job, &hook.spec())),
         };
         let mut command = self.place.command(tool.as_ref());
         command.args(arguments);
-        if tool != "trace-bpfcc" {
-            // They do not flush the line that says that they trace; trace does.
+        // The line that says that they trace is not flushed, nor are trace's single events; the one
+        // with its columns is.
+        if tool != "trace-bpfcc" || matches!(job, Job::Trace(Message::Size)) {
             command.env("PYTHONUNBUFFERED", "1");
         }
         Ok(command)
@@ -330,13 +324,13 @@ mod tests {
     #[test]
     fn hooks_are_written_as_each_tool_wants_them() {
         let usdt = Hook::Usdt("/p/loop".into());
-        assert_eq!(usdt.specs(), ["u:/p/loop:event"]);
+        assert_eq!(usdt.spec(), "u:/p/loop:event");
         assert_eq!(usdt.bpftrace(), "usdt:/p/loop:bench:event");
         let malloc = Hook::Function {
             file: "c".to_owned(),
             name: "malloc".to_owned(),
         };
-        assert_eq!(malloc.specs(), ["c:malloc"]);
+        assert_eq!(malloc.spec(), "c:malloc");
         assert_eq!(malloc.bpftrace(), "uprobe:libc:malloc");
     }
 
