@@ -24,6 +24,15 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 /// Lines of the kernel's log that mean that it was harmed.
 const HARM: [&str; 5] = ["BUG:", "WARNING:", "Oops", "Kernel panic", "INFO: rcu"];
 
+/// What a machine gets beside its kernel's things.
+#[derive(Debug)]
+pub struct Contents {
+    /// Static programs, by what they are called there.
+    pub programs: Vec<(&'static str, PathBuf)>,
+    /// The folder of the programs that are traced.
+    pub fixtures: PathBuf,
+}
+
 /// How a command in a machine ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -42,7 +51,7 @@ pub struct Finished {
 /// When the machine can't be made.
 pub fn run_command(kernel: &str, command: &str) -> anyhow::Result<ExitCode> {
     let build = Build::new()?;
-    let finished = run_in(Kernel::named(kernel)?, &build, command)?;
+    let finished = run_in(Kernel::named(kernel)?, &build.contents(), command)?;
     print!("{}", finished.output);
     for line in &finished.harm {
         eprintln!("kernel: {line}");
@@ -55,14 +64,14 @@ pub fn run_command(kernel: &str, command: &str) -> anyhow::Result<ExitCode> {
 /// # Errors
 ///
 /// When the machine can't be made, or does not go off by itself.
-pub fn run_in(kernel: Kernel, build: &Build, command: &str) -> anyhow::Result<Finished> {
+pub fn run_in(kernel: Kernel, contents: &Contents, command: &str) -> anyhow::Result<Finished> {
     packages::install(&["qemu-system-x86", "busybox-static", "cpio"])?;
     let Files { image, module } = kernel.files()?;
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");
     let root = folder.path().join("root");
     pack_module(&module, &root)?;
-    pack(build, command, &root, &initramfs)?;
+    pack(contents, command, &root, &initramfs)?;
     let Booted { console, results } = qemu::boot(
         &image,
         kernel.threads,
@@ -107,18 +116,20 @@ fn pack_module(module: &Path, root: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn pack(build: &Build, command: &str, root: &Path, initramfs: &Path) -> anyhow::Result<()> {
+fn pack(contents: &Contents, command: &str, root: &Path, initramfs: &Path) -> anyhow::Result<()> {
     for folder in ["bin", "proc", "sys", "dev", "tmp", "etc"] {
         fs::create_dir_all(root.join(folder))?;
     }
     fs::copy("/bin/busybox", root.join("bin/busybox"))?;
-    fs::copy(&build.probekit, root.join("bin/probekit"))?;
-    for (program, name) in [(&build.suite, "suite"), (&build.units, "units")] {
+    for (name, program) in &contents.programs {
         // Without what is only for a debugger: all of it is kept in the machine's memory.
         let stripped = root.join("bin").join(name);
-        run(Command::new("strip").arg("-o").args([&stripped, program]))?;
+        run(Command::new("strip")
+            .arg("--strip-debug")
+            .arg("-o")
+            .args([&stripped, program]))?;
     }
-    copy_fixtures(&build.fixtures, root)?;
+    copy_fixtures(&contents.fixtures, root)?;
     let init = root.join("init");
     fs::write(&init, init_script(command))?;
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;

@@ -1,5 +1,6 @@
 //! What the project does to itself: builds the bytecode, boots kernels, runs the tests on them.
 
+pub mod bench;
 pub mod bytecode;
 pub mod command;
 pub mod guest;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bytecode, guest, stamp, suite};
+use xtask::{bench, bytecode, guest, stamp, suite};
 
 /// Builds the bytecode, runs the tests on every kernel.
 #[derive(Parser)]
@@ -29,6 +29,8 @@ enum Task {
         #[arg(long, value_name = "TEXT")]
         filter: Option<String>,
     },
+    /// Measure the tools beside bcc's and bpftrace; tables, and JSON beside them
+    Bench(bench::Options),
     /// Run a command in a virtual machine, with the tools and the fixtures
     Vm {
         /// 5.10, 6.1, 6.12 or 7.2
@@ -51,6 +53,10 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test { kernels, filter } => suite::run(&kernels, filter.as_deref()),
+        Task::Bench(options) => {
+            bench::run(&options)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Vm { kernel, command } => guest::run_command(&kernel, &command.join(" ")),
     }
 }

@@ -130,7 +130,11 @@ fn numbers(name: &str) -> Vec<u64> {
 }
 
 /// The address that this machine gets its packages from; that of security updates may differ.
-fn mirror(security: bool) -> anyhow::Result<String> {
+///
+/// # Errors
+///
+/// When its sources name none.
+pub fn mirror(security: bool) -> anyhow::Result<String> {
     let mut texts = vec![fs::read_to_string("/etc/apt/sources.list").unwrap_or_default()];
     for entry in fs::read_dir("/etc/apt/sources.list.d")
         .into_iter()

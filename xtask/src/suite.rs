@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     command::{output, run as run_command},
-    guest,
+    guest::{self, Contents},
     kernels::{HERE, KERNELS, Kernel, ORDINARY},
     matrix::Matrix,
     packages, root, target,
@@ -53,12 +53,10 @@ impl Build {
             .arg(&fixtures),
         )?;
         let triple = host_triple()?;
-        let release = ["--release", "--target", &triple];
-        let tool = ["build", "--package", "tools-cli"];
         let suite = ["test", "--no-run", "--package", "tests", "--test", "suite"];
         let units = ["test", "--no-run", "--package", "tools-cli", "--lib"];
         Ok(Self {
-            probekit: built(statically(cargo(&tool).args(release), &triple), "probekit")?,
+            probekit: static_program("tools-cli", "probekit")?,
             suite: built(
                 statically(cargo(&suite).args(["--target", &triple]), &triple),
                 "suite",
@@ -70,6 +68,30 @@ impl Build {
             fixtures,
         })
     }
+
+    /// As a machine gets it.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        Contents {
+            programs: vec![
+                ("probekit", self.probekit.clone()),
+                ("suite", self.suite.clone()),
+                ("units", self.units.clone()),
+            ],
+            fixtures: self.fixtures.clone(),
+        }
+    }
+}
+
+/// Builds the program `name` of `package` for release, linked statically.
+///
+/// # Errors
+///
+/// When it does not compile.
+pub fn static_program(package: &str, name: &str) -> anyhow::Result<PathBuf> {
+    let triple = host_triple()?;
+    let mut build = cargo(&["build", "--package", package, "--bin", name, "--release"]);
+    built(statically(build.args(["--target", &triple]), &triple), name)
 }
 
 fn cargo(arguments: &[&str]) -> Command {
@@ -245,7 +267,7 @@ fn run_there(
     }
     println!("running the suite on {}", kernel.name);
     let command = commands.join(" && ");
-    let finished = guest::run_in(kernel, build, &command)?;
+    let finished = guest::run_in(kernel, &build.contents(), &command)?;
     matrix.add(kernel.name, &finished.output, None);
     if let Err(error) = guest::check_unharmed(&finished) {
         matrix.fail(kernel.name, "kernel unharmed", &error.to_string());
