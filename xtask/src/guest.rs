@@ -51,7 +51,9 @@ pub struct Finished {
 /// When the machine can't be made.
 pub fn run_command(kernel: &str, command: &str) -> anyhow::Result<ExitCode> {
     let build = Build::new()?;
-    let finished = run_in(Kernel::named(kernel)?, &build.contents(), command)?;
+    let kernel = Kernel::named(kernel)?;
+    prepare(&[kernel])?;
+    let finished = run_in(kernel, &build.contents(), command)?;
     print!("{}", finished.output);
     for line in &finished.harm {
         eprintln!("kernel: {line}");
@@ -59,13 +61,24 @@ pub fn run_command(kernel: &str, command: &str) -> anyhow::Result<ExitCode> {
     Ok(finished.status.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Runs `command` in a machine with `kernel`.
+/// Installs what machines need, and downloads the kernels.
+///
+/// # Errors
+///
+/// When something can't be had.
+pub fn prepare(kernels: &[Kernel]) -> anyhow::Result<()> {
+    packages::install(&["qemu-system-x86", "busybox-static", "cpio"])?;
+    kernels
+        .iter()
+        .try_for_each(|kernel| kernel.files().map(drop))
+}
+
+/// Runs `command` in a machine with `kernel`, for which all was prepared.
 ///
 /// # Errors
 ///
 /// When the machine can't be made, or does not go off by itself.
 pub fn run_in(kernel: Kernel, contents: &Contents, command: &str) -> anyhow::Result<Finished> {
-    packages::install(&["qemu-system-x86", "busybox-static", "cpio"])?;
     let Files { image, module } = kernel.files()?;
     let folder = tempfile::tempdir()?;
     let initramfs = folder.path().join("initramfs");
@@ -74,7 +87,6 @@ pub fn run_in(kernel: Kernel, contents: &Contents, command: &str) -> anyhow::Res
     pack(contents, command, &root, &initramfs)?;
     let Booted { console, results } = qemu::boot(
         &image,
-        kernel.threads,
         kernel.parameters,
         &initramfs,
         folder.path(),

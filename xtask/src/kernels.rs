@@ -17,9 +17,6 @@ pub struct Kernel {
     suite: &'static str,
     /// How the names of the packages with the image and the modules begin.
     packages: &'static [&'static str],
-    /// `multi` if its processors run at the same time, each on a thread of the emulator; `single` if
-    /// in turns.
-    pub threads: &'static str,
     /// What is added to its command line.
     pub parameters: &'static str,
     /// Arguments that choose the tests for it.
@@ -39,7 +36,6 @@ pub const KERNELS: [Kernel; 5] = [
         name: "5.10",
         suite: "bullseye-security",
         packages: &["linux-image-5.10."],
-        threads: "multi",
         parameters: "",
         tests: ORDINARY,
     },
@@ -47,7 +43,6 @@ pub const KERNELS: [Kernel; 5] = [
         name: "6.1",
         suite: "bookworm",
         packages: &["linux-image-6.1."],
-        threads: "multi",
         parameters: "",
         tests: ORDINARY,
     },
@@ -55,7 +50,6 @@ pub const KERNELS: [Kernel; 5] = [
         name: "6.12",
         suite: "trixie",
         packages: &["linux-image-6.12."],
-        threads: "multi",
         parameters: "",
         tests: ORDINARY,
     },
@@ -63,9 +57,6 @@ pub const KERNELS: [Kernel; 5] = [
         name: "7.2",
         suite: "sid",
         packages: &["linux-binary-7.", "linux-modules-7."],
-        // Twice in a dozen runs on a busy machine it ran a breakpoint that another processor had
-        // taken away (an int3 in `trace_syscall_enter`, as tracepoints came and went).
-        threads: "single",
         parameters: "",
         tests: ORDINARY,
     },
@@ -73,7 +64,6 @@ pub const KERNELS: [Kernel; 5] = [
         name: "6.12-locked",
         suite: "trixie",
         packages: &["linux-image-6.12."],
-        threads: "multi",
         parameters: "lockdown=confidentiality",
         tests: "locked_down::",
     },

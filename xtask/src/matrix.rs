@@ -115,7 +115,7 @@ impl Display for Matrix {
         areas.dedup();
         write!(f, "\n{:<20}", "")?;
         for column in &self.columns {
-            write!(f, "{column:>10}")?;
+            write!(f, "{column:>12}")?;
         }
         writeln!(f)?;
         for area in areas {
@@ -125,7 +125,7 @@ impl Display for Matrix {
                 let text = cell.map_or("-".to_owned(), |cell| {
                     format!("{}/{}", cell.passed, cell.all)
                 });
-                write!(f, "{text:>10}")?;
+                write!(f, "{text:>12}")?;
             }
             writeln!(f)?;
         }
@@ -152,7 +152,7 @@ mod tests {
         assert!(!matrix.is_good());
         let text = matrix.to_string();
         let row = |name: &str, cells: [&str; 2]| {
-            format!("\n{name:<20}{:>10}{:>10}\n", cells[0], cells[1])
+            format!("\n{name:<20}{:>12}{:>12}\n", cells[0], cells[1])
         };
         assert!(text.contains(&row("uprobe", ["1/1", "0/1"])), "{text}");
         assert!(text.contains(&row("usdt", ["1/1", "-"])), "{text}");

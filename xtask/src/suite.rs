@@ -1,15 +1,19 @@
 //! Running all tests: here, and in a machine for each kernel of the matrix.
 
 use std::{
+    collections::BTreeMap,
+    num::NonZero,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
 use anyhow::{Context as _, bail};
 
 use crate::{
     command::{output, run as run_command},
-    guest::{self, Contents},
+    guest::{self, Contents, Finished},
     kernels::{HERE, KERNELS, Kernel, ORDINARY},
     matrix::Matrix,
     packages, root, target,
@@ -155,9 +159,8 @@ pub fn run(kernels: &[String], filter: Option<&str>) -> anyhow::Result<ExitCode>
     if wanted("host") {
         run_here(&build, filter, &mut matrix)?;
     }
-    for kernel in KERNELS.into_iter().filter(|kernel| wanted(kernel.name)) {
-        run_there(kernel, &build, filter, &mut matrix)?;
-    }
+    let kernels = KERNELS.into_iter().filter(|kernel| wanted(kernel.name));
+    run_in_machines(kernels.collect(), &build, filter, &mut matrix)?;
     print!("{matrix}");
     Ok(if matrix.is_good() {
         ExitCode::SUCCESS
@@ -250,32 +253,71 @@ fn install_targets() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_there(
-    kernel: Kernel,
+/// Runs the suite in as many machines at a time as this one has processors: each uses one.
+fn run_in_machines(
+    kernels: Vec<Kernel>,
     build: &Build,
     filter: Option<&str>,
     matrix: &mut Matrix,
 ) -> anyhow::Result<()> {
+    let mut runs = Vec::new();
+    for kernel in kernels {
+        if let Some(command) = suite_command(build, kernel, filter)? {
+            runs.push((kernel, command));
+        }
+    }
+    let kernels: Vec<Kernel> = runs.iter().map(|(kernel, _)| *kernel).collect();
+    guest::prepare(&kernels)?;
+    let contents = build.contents();
+    let (queue, results) = (Mutex::new(runs.iter()), Mutex::new(BTreeMap::new()));
+    let run_next = || {
+        let Some((kernel, command)) = locked(&queue).next() else {
+            return false;
+        };
+        println!("running the suite on {}", kernel.name);
+        let finished = guest::run_in(*kernel, &contents, command);
+        locked(&results).insert(kernel.name, finished);
+        true
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| while run_next() {});
+        }
+    });
+    for kernel in &kernels {
+        let finished = locked(&results).remove(kernel.name);
+        add_finished(kernel, &finished.context("a machine was not run")??, matrix);
+    }
+    Ok(())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The command for a machine with `kernel`; nothing if no test of it fits the filter.
+fn suite_command(
+    build: &Build,
+    kernel: Kernel,
+    filter: Option<&str>,
+) -> anyhow::Result<Option<String>> {
     let tests = narrowed(build, kernel.tests, filter)?;
     let suite = tests.map(|tests| format!("suite --test-threads=1 {}", tests.join(" ")));
     // What trace compiles must pass the verifier of every kernel that lets us read memory.
     let asks_verifier = kernel.tests == ORDINARY && filter.is_none_or(|filter| filter == VERIFIER);
     let units = asks_verifier.then(|| format!("units --ignored --test-threads=1 {VERIFIER}"));
     let commands: Vec<String> = units.into_iter().chain(suite).collect();
-    if commands.is_empty() {
-        return Ok(());
-    }
-    println!("running the suite on {}", kernel.name);
-    let command = commands.join(" && ");
-    let finished = guest::run_in(kernel, &build.contents(), &command)?;
+    Ok((!commands.is_empty()).then(|| commands.join(" && ")))
+}
+
+fn add_finished(kernel: &Kernel, finished: &Finished, matrix: &mut Matrix) {
     matrix.add(kernel.name, &finished.output, None);
-    if let Err(error) = guest::check_unharmed(&finished) {
+    if let Err(error) = guest::check_unharmed(finished) {
         matrix.fail(kernel.name, "kernel unharmed", &error.to_string());
     }
     if finished.status != Some(0) && matrix.failures_on(kernel.name) == 0 {
         matrix.fail(kernel.name, "suite ended", &finished.output);
     }
-    Ok(())
 }
 
 /// Runs a test executable; that tests fail is in what it writes.

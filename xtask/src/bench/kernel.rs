@@ -49,10 +49,8 @@ pub fn measure(bench: &Bench) -> anyhow::Result<Vec<Measurement>> {
     let quick = if bench.quick { " --quick" } else { "" };
     let command = format!("xtask bench --inside --rounds {rounds}{quick}");
     eprintln!("{GROUP}: {rounds} rounds in a machine with {KERNEL} ...");
-    let mut kernel = Kernel::named(KERNEL)?;
-    // At the same time they have run a breakpoint that attaching to all functions had taken away
-    // (see `KERNELS`): this program is in the kernel all the while, to look at the tool's memory.
-    kernel.threads = "single";
+    let kernel = Kernel::named(KERNEL)?;
+    guest::prepare(&[kernel])?;
     let finished = guest::run_in(kernel, &contents, &command)?;
     guest::check_unharmed(&finished)?;
     told(&finished.output)
