@@ -22,6 +22,8 @@ mod site;
 mod tests;
 mod ty;
 
+#[cfg(test)]
+pub(crate) use self::emit::STACK_BYTES;
 use self::{
     check::{Checker, Known},
     ir::Node,

@@ -382,3 +382,47 @@ fn submit(
 ) -> Result<OwnedFd, Error> {
     bpf::load_program(name, kind, instructions).map_err(|error| Error::Program { name, error })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::STACK_BYTES;
+
+    /// The room that a program takes of the stack: the lowest place that it uses directly, or takes
+    /// the address of.
+    fn frame_bytes(instructions: &[bpf_insn]) -> u32 {
+        const ADD_CONSTANT: u8 = 0x07;
+        const FRAME_POINTER: u8 = 10;
+        let offsets = instructions.iter().map(|instruction| {
+            let base = match instruction.code & 7 {
+                1 => instruction.src_reg(),
+                2 | 3 => instruction.dst_reg(),
+                _ => 0,
+            };
+            match instruction.code {
+                ADD_CONSTANT => instruction.imm,
+                _ if base == FRAME_POINTER => instruction.off.into(),
+                _ => 0,
+            }
+        });
+        offsets.min().unwrap_or(0).min(0).unsigned_abs()
+    }
+
+    #[test]
+    fn the_stack_has_room_for_generated_functions() {
+        const KERNEL_BYTES: u32 = 512;
+        let object = aya_obj::Object::parse(BYTECODE).expect("it is our own");
+        for program in ["trace", "enter"] {
+            let frame = frame_bytes(&take_program(&object, program).expect("it is there"));
+            assert!(
+                frame > 64,
+                "{program} has a record's start on the stack: {frame}"
+            );
+            let all = frame.next_multiple_of(32) + u32::from(STACK_BYTES).next_multiple_of(32);
+            assert!(
+                all <= KERNEL_BYTES,
+                "{program} and what it calls take {all}"
+            );
+        }
+    }
+}

@@ -10,6 +10,9 @@ mod stack;
 mod text;
 mod value;
 
+#[cfg(test)]
+pub(crate) use self::stack::STACK_BYTES;
+
 use self::stack::Stack;
 use super::{
     Options,

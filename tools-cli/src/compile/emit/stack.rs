@@ -3,8 +3,9 @@
 use super::Error;
 use crate::spec::expr::Span;
 
-/// What a generated function may use: the kernel has 512 bytes for it and its callers together.
-pub(in super::super) const STACK_BYTES: i16 = 256;
+/// What a generated function may use: the kernel has 512 bytes for it and its callers together, and
+/// counts frames in steps of 32 (`check_max_stack_depth` in kernel/bpf/verifier.c).
+pub(crate) const STACK_BYTES: u16 = 224;
 
 /// Which part of the stack is in use.
 #[derive(Debug, Default)]
@@ -17,7 +18,7 @@ impl Stack {
     /// Room for `bytes`, as an offset from the frame pointer that is a multiple of 8.
     pub(super) fn take(&mut self, bytes: i16, span: Span) -> Result<i16, Error> {
         let used = self.used + (bytes + 7) / 8 * 8;
-        if used > STACK_BYTES {
+        if used.unsigned_abs() > STACK_BYTES {
             return Err(Error::Stack(span));
         }
         self.used = used;

@@ -4,7 +4,7 @@ use super::{
     Compiled, Context, compile_at,
     world::{World, function},
 };
-use crate::compile::{CompiledFn, Site};
+use crate::compile::{CompiledFn, STACK_BYTES, Site};
 
 /// Jumps go forward and to instructions, the stack is kept small, and the end is an exit.
 pub(super) fn check(function: &CompiledFn) {
@@ -37,7 +37,8 @@ pub(super) fn check(function: &CompiledFn) {
             _ => 0,
         };
         if base == 10 {
-            assert!((-256..0).contains(&instruction.off), "at {at}");
+            assert!(instruction.off < 0, "at {at}");
+            assert!(instruction.off.unsigned_abs() <= STACK_BYTES, "at {at}");
         }
         if matches!(instruction.code, 0x05 | 0x95) && at + 1 < code.len() {
             // What follows is reached from elsewhere.
@@ -48,7 +49,7 @@ pub(super) fn check(function: &CompiledFn) {
         }
     }
     assert_eq!(code.last().map(|last| last.code), Some(0x95));
-    assert!(function.stack_bytes <= 256);
+    assert!(function.stack_bytes <= STACK_BYTES.into());
 }
 
 pub(super) fn check_all(compiled: &Compiled) {
