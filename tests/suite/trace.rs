@@ -456,6 +456,31 @@ fn types_of_programs_come_from_their_debug_information() {
 }
 
 #[test]
+fn structures_that_are_passed_by_value() {
+    let program = fixture("request");
+    let shown = |kind: &str, rest: &str| {
+        let probe = format!("{kind}{program}:pk_double{rest}");
+        messages(&Finished::of(trace(&[&probe, "--", &program])))
+    };
+    assert_eq!(
+        shown(
+            "",
+            r#" "%d %d %s %d", range.first, range.step, range.unit, times"#
+        ),
+        ["-4 5 ms 2"]
+    );
+    let by_name = ["range.first=-4, range.step=5, range.unit=ms, times=2"];
+    assert_eq!(shown("", ""), by_name);
+    assert_eq!(
+        shown(
+            "r:",
+            r#" "%d %d %d", retval.first, retval.step, $entry(range.first)"#
+        ),
+        ["-8 7 -4"]
+    );
+}
+
+#[test]
 fn without_a_format_parameters_are_shown_by_name() {
     let shown = messages(&handle("", ""));
     assert!(

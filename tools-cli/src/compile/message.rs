@@ -271,9 +271,7 @@ pub(super) fn default(checker: &mut Checker<'_>, options: &Options) -> Reading {
     match listing.checker.site {
         Site::Function(function) if function.at_return => {
             if listing.checker.known.returns != Some(Ty::Void) {
-                listing.add("retval", |checker| {
-                    checker.retval(Span::default()).map(Term::Value)
-                });
+                listing.add("retval", |checker| checker.retval(Span::default()));
             }
         }
         Site::Function(function) => {
@@ -281,8 +279,7 @@ pub(super) fn default(checker: &mut Checker<'_>, options: &Options) -> Reading {
                 let name = parameter.name.clone();
                 let name = name.unwrap_or_else(|| format!("arg{}", at + 1));
                 listing.add(&name, |checker| {
-                    let value = checker.parameter(parameter, function, Span::default());
-                    value.map(Term::Value)
+                    checker.parameter(parameter, function, Span::default())
                 });
             }
         }
@@ -313,10 +310,25 @@ impl Listing<'_, '_> {
             return;
         }
         let mistakes = self.checker.mistakes.len();
-        let added = term(self.checker).and_then(|term| self.add_term(name, term));
+        let added = term(self.checker).and_then(|term| self.add_parts(name, term));
         if added.is_err() {
             self.checker.mistakes.truncate(mistakes);
         }
+    }
+
+    /// Of a structure in registers, each member.
+    fn add_parts(&mut self, name: &str, term: Term) -> Result<(), Reported> {
+        let members = match &term {
+            Term::Place(place) => self.checker.members_in_registers(place),
+            Term::Value(_) | Term::Comm => Vec::new(),
+        };
+        if members.is_empty() {
+            return self.add_term(name, term);
+        }
+        for (member, place) in members {
+            self.add(&format!("{name}.{member}"), |_| Ok(Term::Place(place)));
+        }
+        Ok(())
     }
 
     fn add_term(&mut self, name: &str, term: Term) -> Result<(), Reported> {

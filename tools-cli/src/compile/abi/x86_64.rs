@@ -14,6 +14,12 @@ pub const IA32_SYSCALL_ARGUMENTS: [u32; 6] = [40, 88, 96, 104, 112, 32];
 /// What a function returned: rax.
 pub const RETURN_VALUE: u32 = 80;
 
+/// The second half of what a function returned, if that is a structure of more than 8 bytes: rdx.
+pub const SECOND_RETURN_VALUE: u32 = 96;
+
+/// How many arguments go in floating-point registers.
+pub const FLOAT_ARGUMENTS: usize = 8;
+
 /// rsp.
 pub const STACK_POINTER: u32 = 152;
 

@@ -9,7 +9,7 @@ use crate::{
     },
     spec::expr::{Expr, ExprKind, Name, Span},
     suggest,
-    types::Composite,
+    types::{Composite, Member},
 };
 
 /// Names that the kernel's headers define as macros for members of inner structures
@@ -48,11 +48,12 @@ impl Checker<'_> {
         let space = match place.at {
             At::Memory(_, space) => Some(space),
             At::Record(_) => Some(self.record_space()),
+            At::Words { space, .. } => Some(space),
         };
         let int = match &ty {
             Ty::Array { element, .. } => {
                 let target = (**element).clone();
-                let (node, space) = self.address_of(place.at, span);
+                let (node, space) = self.address_of(place.at, span)?;
                 return Ok(pointer_value(node, target, space));
             }
             Ty::Int(int) => *int,
@@ -73,7 +74,7 @@ impl Checker<'_> {
         self.fits_word(int, span)?;
         let node = match place.bits {
             Some((first, count)) => self.read_bits(&place.at, first, count, int, span)?,
-            None => self.load(place.at, int.bytes, span).extend_if(int),
+            None => self.load(place.at, int.bytes, span)?.extend_if(int),
         };
         let node = Node { span, ..node };
         Ok(Value { node, ty, space })
@@ -91,19 +92,47 @@ impl Checker<'_> {
         Err(self.report(problem, span, ""))
     }
 
-    fn load(&mut self, at: At, bytes: u8, span: Span) -> Node {
-        match at {
+    fn load(&mut self, at: At, bytes: u8, span: Span) -> Result<Node, Reported> {
+        Ok(match at {
             At::Memory(address, space) => Node::load(address, bytes, space, span),
+            At::Words {
+                words,
+                offset_bytes,
+                ..
+            } => return self.part_of_words(&words, offset_bytes, bytes, span),
             At::Record(offset) => {
                 let is_direct = offset.is_multiple_of(bytes.into())
                     && (self.context != Context::Record || offset >= 8);
                 if is_direct {
-                    return Node::context(offset, bytes, span);
+                    return Ok(Node::context(offset, bytes, span));
                 }
                 let address = Node::context_address(offset, span);
                 Node::load(address, bytes, Space::Kernel, span)
             }
-        }
+        })
+    }
+
+    /// `bytes` bytes of a structure in registers.
+    fn part_of_words(
+        &mut self,
+        words: &[Node],
+        offset_bytes: u64,
+        bytes: u8,
+        span: Span,
+    ) -> Result<Node, Reported> {
+        let (word, first) = (offset_bytes / 8, offset_bytes % 8);
+        let word = usize::try_from(word).ok().and_then(|word| words.get(word));
+        let (Some(word), true) = (word, first + u64::from(bytes) <= 8) else {
+            let problem = Problem::WrongType {
+                found: "a member that lies in several registers".to_owned(),
+                expected: "one in a single register",
+            };
+            return Err(self.report(problem, span, ""));
+        };
+        Ok(match bytes {
+            8 => word.clone(),
+            _ => word.clone().bits(first as u8 * 8, bytes * 8, false),
+        })
     }
 
     fn read_bits(
@@ -138,14 +167,20 @@ impl Checker<'_> {
             return Err(self.report(too_wide(), span, ""));
         }
         let at = shifted(at.clone(), start.into());
-        Ok(self.load(at, bytes, span).bits(shift, count, int.is_signed))
+        Ok(self
+            .load(at, bytes, span)?
+            .bits(shift, count, int.is_signed))
     }
 
     /// The address of a place as a number.
-    fn address_of(&mut self, at: At, span: Span) -> (Node, Space) {
+    fn address_of(&mut self, at: At, span: Span) -> Result<(Node, Space), Reported> {
         match at {
-            At::Memory(address, space) => (Node { span, ..address }, space),
-            At::Record(offset) => (Node::context_address(offset, span), Space::Kernel),
+            At::Memory(address, space) => Ok((Node { span, ..address }, space)),
+            At::Record(offset) => Ok((Node::context_address(offset, span), Space::Kernel)),
+            At::Words { .. } => {
+                let problem = Problem::NoAddress("what is in registers");
+                Err(self.report(problem, span, "read its members or elements"))
+            }
         }
     }
 
@@ -156,7 +191,7 @@ impl Checker<'_> {
                 Err(self.report(Problem::NoAddress("a bit field"), span, ""))
             }
             Term::Place(place) => {
-                let (node, space) = self.address_of(place.at, span);
+                let (node, space) = self.address_of(place.at, span)?;
                 Ok(Term::Value(pointer_value(node, place.ty, space)))
             }
             Term::Value(_) | Term::Comm => {
@@ -202,9 +237,10 @@ impl Checker<'_> {
     ) -> Result<Term, Reported> {
         let (base_term, index_value) = (self.term(base), self.integer(index));
         let (base_term, (index_value, _)) = (base_term?, index_value?);
-        // A constant element of an array in a tracepoint's record needs no call.
+        // A constant element of an array in a tracepoint's record needs no call, and one in registers
+        // has no address.
         if let Term::Place(Place {
-            at: At::Record(offset),
+            at: at @ (At::Record(_) | At::Words { .. }),
             ty,
             bits: None,
         }) = &base_term
@@ -214,9 +250,8 @@ impl Checker<'_> {
             && number < count
         {
             let bytes = self.size_bytes(&element, span)?;
-            let offset = u64::from(*offset) + number.saturating_mul(bytes);
             let ty = self.open(&element, span)?;
-            let at = At::Record(u32::try_from(offset).unwrap_or(u32::MAX));
+            let at = shifted(at.clone(), number.saturating_mul(bytes));
             return Ok(Term::Place(Place { at, ty, bits: None }));
         }
         let pointer = self.value_of(base_term, base.span)?;
@@ -292,7 +327,7 @@ impl Checker<'_> {
         };
         let at = match at {
             At::Memory(address, space) => At::Memory(Node { span, ..address }, space),
-            record @ At::Record(_) => record,
+            elsewhere @ (At::Record(_) | At::Words { .. }) => elsewhere,
         };
         Ok(Term::Place(Place {
             at,
@@ -328,6 +363,22 @@ impl Checker<'_> {
             of: described,
         };
         self.report(problem, base.span, note)
+    }
+
+    /// The members that have names, of a structure in registers; none of any other place.
+    pub(in super::super) fn members_in_registers(&self, place: &Place) -> Vec<(String, Place)> {
+        let (At::Words { .. }, Ty::Composite(composite, origin)) = (&place.at, &place.ty) else {
+            return Vec::new();
+        };
+        let named = |member: &Member| {
+            let ty = Ty::Named(*origin, member.type_id);
+            let (at, bits) = match member.bits {
+                Some(bits) => (place.at.clone(), Some((member.bit_offset, bits))),
+                None => (shifted(place.at.clone(), member.bit_offset / 8), None),
+            };
+            Some((member.name.clone()?, Place { at, ty, bits }))
+        };
+        composite.members.iter().filter_map(named).collect()
     }
 
     /// The member of that name, in anonymous members too, or by a name that a macro gives it.
@@ -493,6 +544,15 @@ fn shifted(at: At, bytes: u64) -> At {
         At::Record(offset) => {
             At::Record(offset.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX)))
         }
+        At::Words {
+            words,
+            offset_bytes,
+            space,
+        } => At::Words {
+            words,
+            offset_bytes: offset_bytes.saturating_add(bytes),
+            space,
+        },
     }
 }
 

@@ -1,9 +1,9 @@
 //! Arguments and results: where the event has them.
 
-use super::{Checker, Problem, Reported, Value, int_value};
+use super::{At, Checker, Place, Problem, Reported, Term, Value, int_value};
 use crate::{
     compile::{
-        abi::{self, Class, Passed},
+        abi::{self, Class, Kind, Passed},
         ir::{Arithmetic, Node},
         site::{Context, FunctionSite, Operand, OperandPlace, Site, Space, Wrapper},
         ty::{IntTy, Origin, Sources, Ty},
@@ -32,7 +32,8 @@ pub(in super::super) struct Known {
 pub(in super::super) struct Parameter {
     pub(in super::super) name: Option<String>,
     pub(in super::super) ty: Ty,
-    passed: Passed,
+    /// Its registers, or its place on the stack.
+    passed: Vec<Passed>,
     /// Which of the 8 bytes of a trampoline's context it begins at.
     trampoline_slot: u32,
 }
@@ -129,35 +130,75 @@ impl Known {
 
 impl Class {
     /// How many times 8 bytes it takes.
-    fn words(self) -> u32 {
-        match self {
-            Self::Integer(count) => count,
-            Self::Float => 1,
-            Self::Memory(bytes) => u32::try_from(bytes.div_ceil(8)).unwrap_or(u32::MAX),
-        }
+    fn words(&self) -> u32 {
+        let words = match self {
+            Self::Registers(kinds) => kinds.len() as u64,
+            Self::Memory(bytes) => bytes.div_ceil(8),
+        };
+        u32::try_from(words).unwrap_or(u32::MAX)
     }
 }
 
-/// How values of that type are passed to a function.
+/// How values of that type are passed to a function ("Parameter Passing" in the System V ABI's
+/// supplement for AMD64).
 fn class_of(ty: &Ty, sources: Sources<'_>) -> Result<Class, types::Error> {
-    Ok(match sources.open(ty)? {
-        Ty::Float(_) => Class::Float,
-        Ty::Int(int) if int.bytes > 8 => Class::Integer(2),
-        Ty::Composite(composite, _) if composite.bytes > 16 => Class::Memory(composite.bytes),
+    const MOST_IN_REGISTERS: u64 = 16;
+    let kinds = match sources.open(ty)? {
+        Ty::Float(_) => vec![Kind::Float],
+        Ty::Int(int) if int.bytes > 8 => vec![Kind::Integer; 2],
+        Ty::Composite(composite, _) if composite.bytes > MOST_IN_REGISTERS => {
+            return Ok(Class::Memory(composite.bytes));
+        }
+        composite @ Ty::Composite(..) => {
+            let bytes = sources.size_bytes(&composite)?.unwrap_or(0);
+            let mut kinds = vec![Kind::Float; bytes.div_ceil(8) as usize];
+            mark_integers(&composite, 0, 0, &mut kinds, sources)?;
+            kinds
+        }
+        _ => vec![Kind::Integer],
+    };
+    Ok(Class::Registers(kinds))
+}
+
+/// Notes which words of a structure have something in them that is no floating-point number.
+fn mark_integers(
+    ty: &Ty,
+    at_bytes: u64,
+    depth: u32,
+    kinds: &mut [Kind],
+    sources: Sources<'_>,
+) -> Result<(), types::Error> {
+    /// Types that are damaged may contain themselves.
+    const DEEPEST: u32 = 16;
+    if depth > DEEPEST || at_bytes >= kinds.len() as u64 * 8 {
+        return Ok(());
+    }
+    match sources.open(ty)? {
+        Ty::Float(_) => {}
         Ty::Composite(composite, origin) => {
-            let mut has_float = false;
             for member in &composite.members {
-                let class = class_of(&Ty::Named(origin, member.type_id), sources)?;
-                has_float |= class == Class::Float;
-            }
-            if has_float {
-                Class::Float
-            } else {
-                Class::Integer(u32::try_from(composite.bytes.div_ceil(8)).unwrap_or(1))
+                let at = at_bytes.saturating_add(member.bit_offset / 8);
+                let member = Ty::Named(origin, member.type_id);
+                mark_integers(&member, at, depth + 1, kinds, sources)?;
             }
         }
-        _ => Class::Integer(1),
-    })
+        Ty::Array { element, count } => {
+            let bytes = sources.size_bytes(&element)?.unwrap_or(8).max(1);
+            for number in 0..count.min(kinds.len() as u64 * 8) {
+                let at = at_bytes.saturating_add(number.saturating_mul(bytes));
+                mark_integers(&element, at, depth + 1, kinds, sources)?;
+            }
+        }
+        number => {
+            let end = at_bytes + sources.size_bytes(&number)?.unwrap_or(8).max(1);
+            for at in at_bytes / 8..end.div_ceil(8) {
+                if let Some(kind) = kinds.get_mut(at as usize) {
+                    *kind = Kind::Integer;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Checker<'_> {
@@ -192,9 +233,12 @@ impl Checker<'_> {
     ) -> Result<Value, Reported> {
         let passed = Passed::Register(index);
         let parameters = &self.known.parameters;
-        let known = parameters.iter().find(|known| known.passed == passed);
-        if let Some(parameter) = known.cloned() {
-            return self.parameter(&parameter, function, span);
+        let known = parameters.iter().find(|known| known.passed == [passed]);
+        // Of a structure, the register is told as it is.
+        if let Some(parameter) = known.cloned()
+            && let Term::Value(value) = self.parameter(&parameter, function, span)?
+        {
+            return Ok(value);
         }
         let (in_registers, is_open) = (self.known.in_registers(), self.known.is_open);
         if index >= abi::FUNCTION_ARGUMENTS.len() {
@@ -202,7 +246,7 @@ impl Checker<'_> {
             let note = self.arguments_there_are(if is_open { 6 } else { in_registers });
             return Err(self.not_available(written, reason, span, note));
         }
-        if !is_open {
+        if !is_open && index >= in_registers {
             let note = self.arguments_there_are(in_registers);
             let reason = "the function does not have it";
             return Err(self.not_available(written, reason, span, note));
@@ -313,22 +357,57 @@ impl Checker<'_> {
         Node::load(Node::context_address(offset, span), 8, Space::Kernel, span)
     }
 
-    /// The value of a parameter of which more than its number is known.
+    /// A parameter of which more than its number is known.
     pub(in super::super) fn parameter(
         &mut self,
         parameter: &Parameter,
         function: &FunctionSite,
         span: Span,
-    ) -> Result<Value, Reported> {
+    ) -> Result<Term, Reported> {
         let ty = self.open(&parameter.ty, span)?;
-        let word = self.argument_word(function, parameter.passed, parameter.trampoline_slot, span);
+        if let Ty::Composite(..) = ty {
+            let at = self.structure(parameter, function, &ty, span)?;
+            return Ok(Term::Place(Place { at, ty, bits: None }));
+        }
+        let passed = parameter.passed.first().copied();
+        let passed = passed.unwrap_or(Passed::FloatRegister);
+        let word = self.argument_word(function, passed, parameter.trampoline_slot, span);
         let mut value = self.word_as(word, ty, span)?;
         value.space = Some(if self.known.wrapper.is_some() {
             Space::User
         } else {
             function.space
         });
-        Ok(value)
+        Ok(Term::Value(value))
+    }
+
+    /// Where a structure is that was passed by value.
+    fn structure(
+        &mut self,
+        parameter: &Parameter,
+        function: &FunctionSite,
+        ty: &Ty,
+        span: Span,
+    ) -> Result<At, Reported> {
+        if let [Passed::Stack(bytes)] = parameter.passed[..]
+            && self.context != Context::Trampoline
+        {
+            let stack_pointer = Node::context(abi::STACK_POINTER, 8, span);
+            let address = stack_pointer.add_constant(bytes.cast_signed());
+            return Ok(At::Memory(address, function.space));
+        }
+        if parameter.passed.contains(&Passed::FloatRegister) {
+            let described = self.sources.describe(ty);
+            return Err(self.report(Problem::Float(described), span, ""));
+        }
+        let slots = parameter.trampoline_slot..;
+        let words = parameter.passed.iter().zip(slots);
+        let words = words.map(|(passed, slot)| self.argument_word(function, *passed, slot, span));
+        Ok(At::Words {
+            words: words.collect(),
+            offset_bytes: 0,
+            space: function.space,
+        })
     }
 
     /// The value of that type that the lowest bytes of `word` hold.
@@ -369,7 +448,7 @@ impl Checker<'_> {
     }
 
     /// `retval`.
-    pub(in super::super) fn retval(&mut self, span: Span) -> Result<Value, Reported> {
+    pub(in super::super) fn retval(&mut self, span: Span) -> Result<Term, Reported> {
         let function = match self.site {
             Site::Function(function) if function.at_return && !self.is_in_entry => function,
             Site::Function(_) if self.is_in_entry => {
@@ -390,15 +469,48 @@ impl Checker<'_> {
             let reason = "the function returns nothing";
             return Err(self.not_available("retval", reason, span, ""));
         }
-        let word = if self.context == Context::Trampoline {
-            let slot = u32::try_from(self.known.trampoline.len()).unwrap_or(u32::MAX);
-            self.trampoline_word(slot, ty.as_int().is_some(), span)
-        } else {
-            Node::context(abi::RETURN_VALUE, 8, span)
-        };
+        if let Ty::Composite(..) = ty {
+            let at = self.returned_structure(&ty, function.space, span)?;
+            return Ok(Term::Place(Place { at, ty, bits: None }));
+        }
+        let word = self.returned_word(ty.as_int().is_some(), span);
         let mut value = self.word_as(word, ty, span)?;
         value.space = Some(function.space);
-        Ok(value)
+        Ok(Term::Value(value))
+    }
+
+    /// The register that a function returns its result in.
+    fn returned_word(&self, is_number: bool, span: Span) -> Node {
+        if self.context == Context::Trampoline {
+            let slot = u32::try_from(self.known.trampoline.len()).unwrap_or(u32::MAX);
+            return self.trampoline_word(slot, is_number, span);
+        }
+        Node::context(abi::RETURN_VALUE, 8, span)
+    }
+
+    /// Where a structure is that was returned.
+    fn returned_structure(&mut self, ty: &Ty, space: Space, span: Span) -> Result<At, Reported> {
+        let class = class_of(ty, self.sources);
+        let class = class.map_err(|error| self.report(error, span, ""))?;
+        let first = self.returned_word(false, span);
+        match class {
+            // The register has its address.
+            Class::Memory(_) => Ok(At::Memory(first, space)),
+            Class::Registers(kinds) if kinds.contains(&Kind::Float) => {
+                let described = self.sources.describe(ty);
+                Err(self.report(Problem::Float(described), span, ""))
+            }
+            // The kernel has no trampolines at functions that return more than a word.
+            Class::Registers(kinds) => {
+                let second = Node::context(abi::SECOND_RETURN_VALUE, 8, span);
+                let words = [first, second].into_iter().take(kinds.len());
+                Ok(At::Words {
+                    words: words.collect(),
+                    offset_bytes: 0,
+                    space,
+                })
+            }
+        }
     }
 
     /// An argument of a statically defined probe.
@@ -453,7 +565,7 @@ impl Checker<'_> {
         at: usize,
         name: &str,
         span: Span,
-    ) -> Result<Value, Reported> {
+    ) -> Result<Term, Reported> {
         let Some(parameter) = self.known.parameters.get(at).cloned() else {
             return Err(self.report(Problem::UnknownName(name.to_owned()), span, ""));
         };
@@ -469,7 +581,7 @@ impl Checker<'_> {
                     let space = value.space;
                     let node = value.node;
                     let value = self.word_as(node, ty, span)?;
-                    Ok(Value { space, ..value })
+                    Ok(Term::Value(Value { space, ..value }))
                 }
                 None => {
                     let note = self.arguments_there_are(usdt.operands.len());
@@ -485,9 +597,10 @@ impl Checker<'_> {
 }
 
 impl Known {
-    /// How many parameters are in registers.
+    /// How many registers the parameters are in.
     fn in_registers(&self) -> usize {
-        let in_register = |known: &&Parameter| matches!(known.passed, Passed::Register(_));
-        self.parameters.iter().filter(in_register).count()
+        let words = self.parameters.iter().flat_map(|known| &known.passed);
+        let in_register = |passed: &&Passed| matches!(passed, Passed::Register(_));
+        words.filter(in_register).count()
     }
 }

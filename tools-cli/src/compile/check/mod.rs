@@ -58,6 +58,14 @@ pub(super) enum At {
     Memory(Node, Space),
     /// Bytes from the start of the context.
     Record(u32),
+    /// Bytes from the start of a structure that is in registers.
+    Words {
+        /// Its 8 bytes each.
+        words: Vec<Node>,
+        offset_bytes: u64,
+        /// Whose memory its pointers are addresses of.
+        space: Space,
+    },
 }
 
 /// Checks the expressions of one probe.
@@ -187,7 +195,7 @@ impl Checker<'_> {
                 return Err(self.report(problem, span, note));
             }
             ExprKind::Argument(number) => self.argument(*number, span)?,
-            ExprKind::Retval => self.retval(span)?,
+            ExprKind::Retval => return self.retval(span),
             ExprKind::Variable(Variable::Comm) => return Ok(Term::Comm),
             ExprKind::Variable(variable) => self.variable(*variable, span)?,
             ExprKind::Entry(operand) => self.entry(operand, span)?,

@@ -26,7 +26,7 @@ impl Checker<'_> {
             .iter()
             .position(|parameter| is_wanted(&parameter))
         {
-            return self.parameter_at(at, name, span).map(Term::Value);
+            return self.parameter_at(at, name, span);
         }
         match name {
             "NULL" => {

@@ -44,6 +44,23 @@ fn parameters_by_name() {
 }
 
 #[test]
+fn structures_in_registers_by_member() {
+    let (world, ids) = World::kernel();
+    let site = Site::Function(function(
+        &[("p", ids.pair), ("n", ids.int(4, true))],
+        ids.void,
+    ));
+    let mut machine = Machine::new(168)
+        .kernel(TEXT, b"eth0\0")
+        .args(&[1, TEXT, 7]);
+    let compiled = compile_at("f", &site, &world, Context::PtRegs).expect("it compiles");
+    assert_eq!(
+        machine.message(&compiled),
+        "p.first=1, p.low=0, p.high=0, p.array=0, p.name=\"eth0\", n=7"
+    );
+}
+
+#[test]
 fn results() {
     let (world, ids) = World::kernel();
     let mut site = function(&[("fd", ids.int(4, true))], ids.int(4, true));

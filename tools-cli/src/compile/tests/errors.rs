@@ -179,8 +179,28 @@ fn arguments() {
         "floating-point numbers (double) can't be read\n  \
          f \"%d %d\", real, b\n             \
          ^^^^\n\
-         error: struct big passed by value where a number or pointer is needed\n  \
+         error: struct big where a number or pointer is needed\n  \
          f \"%d %d\", real, b\n                   \
+         ^ read one of its members",
+    );
+}
+
+#[test]
+fn structures_in_registers() {
+    let (_, ids) = World::kernel();
+    let parameters = [("p", ids.pair), ("f", ids.point)];
+    let site = Site::Function(function(&parameters, ids.pair));
+    refuses_at(
+        &site,
+        "f \"%d %d %d\", p, &p.first, f.x",
+        "struct pair where a number or pointer is needed\n  \
+         f \"%d %d %d\", p, &p.first, f.x\n                \
+         ^ read one of its members\n\
+         error: what is in registers has no address\n  \
+         f \"%d %d %d\", p, &p.first, f.x\n                   \
+         ^^^^^^^^ read its members or elements\n\
+         error: floating-point numbers (struct point) can't be read\n  \
+         f \"%d %d %d\", p, &p.first, f.x\n                             \
          ^",
     );
 }

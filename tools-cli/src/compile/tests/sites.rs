@@ -91,6 +91,88 @@ fn parameters_are_where_the_calling_convention_puts_them() {
 }
 
 #[test]
+fn structures_that_are_passed_by_value() {
+    let (world, ids) = World::kernel();
+    let long = ids.int(8, true);
+    let given = [
+        ("a", long),
+        ("p", ids.pair),
+        ("real", ids.point),
+        ("b", long),
+        ("big", ids.big),
+        ("c", long),
+        ("torn", ids.pair),
+        ("d", long),
+    ];
+    let mut site = function(&given, ids.pair);
+    let stack = 0xffff_8880_0000_5000_u64;
+    // The return address, the structure of 24 bytes, then the pair, for which one register is left.
+    let mut frame = vec![0; 48];
+    frame[8..16].copy_from_slice(&71_u64.to_le_bytes());
+    frame[32..36].copy_from_slice(&(-72_i32).to_le_bytes());
+    // From the top: the array of one -2, nothing, the bit fields, and the -7.
+    let first_word = 0xfffe_0095_ffff_fff9_u64;
+    let mut machine = Machine::new(168)
+        .args(&[10, first_word, TEXT, 20, 30, 40])
+        .context(152, &stack.to_le_bytes())
+        .kernel(TEXT, b"kernel text\0")
+        .kernel(stack, &frame);
+    for (expression, expected) in [
+        ("p.first", -7),
+        ("p.low", -3),
+        ("p.high", 18),
+        ("p.array", -2),
+        ("p.name[1]", i64::from(b'e')),
+        ("sizeof(p)", 16),
+        ("arg2 == p.name", 0),
+        ("arg3 == p.name", 1),
+        ("b", 20),
+        ("big.x", 71),
+        ("c", 30),
+        ("torn.first", -72),
+        ("d", 40),
+    ] {
+        let text = format!("f \"%ld\", {expression}");
+        let compiled = compile_at(
+            &text,
+            &Site::Function(site.clone()),
+            &world,
+            Context::PtRegs,
+        )
+        .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            machine.values(&compiled),
+            [Output::Number(expected)],
+            "{expression}"
+        );
+    }
+
+    site.at_return = true;
+    let mut machine = machine
+        .context(80, &first_word.to_le_bytes())
+        .context(96, &TEXT.to_le_bytes());
+    for (returns, expression, expected) in [
+        (ids.pair, "retval.first", -7),
+        (ids.pair, "retval.name[0]", i64::from(b'k')),
+        (ids.big, "retval.x", 71),
+    ] {
+        let mut site = site.clone();
+        if returns == ids.big {
+            machine = machine.context(80, &(stack + 8).to_le_bytes());
+        }
+        site.prototype.as_mut().expect("there is one").returns = returns;
+        let text = format!("r::f \"%ld\", {expression}");
+        let compiled = compile_at(&text, &Site::Function(site), &world, Context::PtRegs)
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            machine.values(&compiled),
+            [Output::Number(expected)],
+            "{expression}"
+        );
+    }
+}
+
+#[test]
 fn fields_of_tracepoints() {
     let (world, ids) = World::kernel();
     let site = tracepoint(&ids, false);

@@ -69,6 +69,10 @@ pub(super) struct Ids {
     pub(super) array16: TypeId,
     pub(super) ints_array: TypeId,
     pub(super) big: TypeId,
+    /// A structure that fits in two registers.
+    pub(super) pair: TypeId,
+    /// One that is passed in floating-point registers.
+    pub(super) point: TypeId,
 }
 
 impl Ids {
@@ -258,6 +262,22 @@ impl World {
         let sock_pointer = world.pointer(sock);
         world.composite("pt_regs", 168, vec![member("di", ints[&(8, false)], 112)]);
         let big = world.composite("big", 24, vec![member("x", long, 0)]);
+        let pair = world.composite(
+            "pair",
+            16,
+            vec![
+                member("first", int, 0),
+                bit_field("low", int, 32, 3),
+                bit_field("high", unsigned, 35, 5),
+                member("array", ints[&(2, true)], 6),
+                member("name", char_pointer, 8),
+            ],
+        );
+        let point = world.composite(
+            "point",
+            16,
+            vec![member("x", float, 0), member("y", float, 8)],
+        );
         let ids = Ids {
             void,
             char,
@@ -270,6 +290,8 @@ impl World {
             array16,
             ints_array,
             big,
+            pair,
+            point,
         };
         (world, ids)
     }
