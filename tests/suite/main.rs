@@ -9,6 +9,7 @@ mod ending;
 mod examples;
 mod filters;
 mod forbidden;
+mod install;
 mod list;
 mod locked_down;
 mod manual;

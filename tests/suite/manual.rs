@@ -21,6 +21,7 @@ fn every_option_of_every_tool_is_in_its_page() {
         ("list", Some("probekit list")),
         ("doctor", None),
         ("completions", Some("source")),
+        ("install", None),
     ] {
         let page = run(&["man", tool]).replace("\\-", "-");
         let help = run(&[tool, "--help"]);
@@ -42,7 +43,11 @@ fn every_option_of_every_tool_is_in_its_page() {
         }
     }
     let page = run(&["man", "probekit"]);
-    for tool in ["funccount", "list", "doctor"] {
-        assert!(page.contains(&format!("probekit\\-{tool}(8)")), "{page}");
+    for other in [
+        "funccount(8)",
+        "probekit\\-list(8)",
+        "probekit\\-install(8)",
+    ] {
+        assert!(page.contains(&format!("\n{other}\n")), "{page}");
     }
 }

@@ -18,4 +18,9 @@ _probekit() {
     compadd -S '' -a open
     compadd -a whole
 }
-compdef _probekit probekit funccount stackcount trace
+# As a file of $fpath it is run at the first Tab, else it is sourced.
+if [[ ${funcstack[1]} == _probekit ]]; then
+    _probekit "$@"
+else
+    compdef _probekit probekit funccount stackcount trace
+fi

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod bytecode;
 pub mod command;
+pub mod dist;
 pub mod guest;
 pub mod kernels;
 pub mod matrix;

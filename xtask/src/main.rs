@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, bytecode, guest, stamp, suite};
+use xtask::{bench, bytecode, dist, guest, stamp, suite};
 
 /// Builds the bytecode, runs the tests on every kernel.
 #[derive(Parser)]
@@ -31,6 +31,8 @@ enum Task {
     },
     /// Measure the tools beside bcc's and bpftrace; tables, and JSON beside them
     Bench(bench::Options),
+    /// Build what users are given: an archive, a Debian package, checksums
+    Dist,
     /// Run a command in a virtual machine, with the tools and the fixtures
     Vm {
         /// 5.10, 6.1, 6.12 or 7.2
@@ -55,6 +57,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Test { kernels, filter } => suite::run(&kernels, filter.as_deref()),
         Task::Bench(options) => {
             bench::run(&options)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Dist => {
+            dist::build()?;
             Ok(ExitCode::SUCCESS)
         }
         Task::Vm { kernel, command } => guest::run_command(&kernel, &command.join(" ")),

@@ -18,6 +18,9 @@ use crate::{
     tool::{Status, list},
 };
 
+/// What this program is called.
+pub(super) const NAME: &str = "probekit";
+
 const INSTALLING: &str = "\
 Examples:
   source <(probekit completions bash)                 in ~/.bashrc
@@ -34,7 +37,7 @@ pub(super) struct ScriptArgs {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Shell {
+pub(super) enum Shell {
     Bash,
     Zsh,
     Fish,
@@ -51,20 +54,25 @@ pub(super) struct WordArgs {
 
 impl ScriptArgs {
     pub(super) fn write(&self, out: &mut dyn Write) -> anyhow::Result<Status> {
-        let script = match self.shell {
-            Shell::Bash => include_str!("../../completions/probekit.bash"),
-            Shell::Zsh => include_str!("../../completions/probekit.zsh"),
-            Shell::Fish => include_str!("../../completions/probekit.fish"),
-        };
-        out.write_all(script.replace("@PROBEKIT@", &own_name()?).as_bytes())?;
+        out.write_all(self.shell.script(&own_name()?).as_bytes())?;
         Ok(Status::Done)
+    }
+}
+
+impl Shell {
+    /// The script, for a program that is run by `name`.
+    pub(super) fn script(self, name: &str) -> String {
+        let script = match self {
+            Self::Bash => include_str!("../../completions/probekit.bash"),
+            Self::Zsh => include_str!("../../completions/probekit.zsh"),
+            Self::Fish => include_str!("../../completions/probekit.fish"),
+        };
+        script.replace("@PROBEKIT@", name)
     }
 }
 
 /// This program in the words of a shell: by name if it was called by name.
 fn own_name() -> io::Result<String> {
-    const NAME: &str = "probekit";
-
     let called = env::args_os().next().unwrap_or_default();
     if called == OsStr::new(NAME) {
         return Ok(NAME.to_owned());

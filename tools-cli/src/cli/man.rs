@@ -1,11 +1,11 @@
 //! Manual pages, from the definitions that --help is from.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use clap::{Command, CommandFactory as _, Parser, ValueEnum};
 use clap_mangen::Man;
 
-use super::{Probekit, complete, doctor, funccount, list, stackcount, trace};
+use super::{Probekit, complete, doctor, funccount, install, list, stackcount, trace};
 use crate::tool::Status;
 
 /// Print the manual page of a tool, for man: probekit man trace | man -l -
@@ -18,7 +18,7 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Page {
+pub(super) enum Page {
     Probekit,
     Funccount,
     Stackcount,
@@ -26,9 +26,15 @@ enum Page {
     List,
     Doctor,
     Completions,
+    Install,
 }
 
 impl Page {
+    /// What it is called among the others of its section.
+    pub(super) fn name(self) -> String {
+        self.command().get_name().to_owned()
+    }
+
     /// The command, and what it is called where it is a part of probekit only.
     fn command(self) -> Command {
         let part = |command: Command, name: &'static str| {
@@ -43,13 +49,22 @@ impl Page {
             Self::List => part(list::Args::command(), "probekit-list"),
             Self::Doctor => part(doctor::Args::command(), "probekit-doctor"),
             Self::Completions => part(complete::ScriptArgs::command(), "probekit-completions"),
+            Self::Install => part(install::Args::command(), "probekit-install"),
         }
     }
 }
 
 impl Args {
     pub(super) fn write(&self, out: &mut dyn Write) -> anyhow::Result<Status> {
-        let command = self.page.command();
+        out.write_all(&self.page.render()?)?;
+        Ok(Status::Done)
+    }
+}
+
+impl Page {
+    /// The page, as man reads it.
+    pub(super) fn render(self) -> io::Result<Vec<u8>> {
+        let command = self.command();
         let closing = command.get_after_help().map(ToString::to_string);
         let has_tools = command.has_subcommands();
         let man = Man::new(command).section("8").manual("probekit");
@@ -60,14 +75,23 @@ impl Args {
         man.render_description_section(&mut page)?;
         man.render_options_section(&mut page)?;
         if has_tools {
-            man.render_subcommands_section(&mut page)?;
+            let mut tools = Vec::new();
+            man.render_subcommands_section(&mut tools)?;
+            page.extend(with_own_pages(&String::from_utf8_lossy(&tools)).into_bytes());
         }
         if let Some(text) = closing {
             page.extend(closing_section(&text).into_bytes());
         }
-        out.write_all(&page)?;
-        Ok(Status::Done)
+        Ok(page)
     }
+}
+
+/// The tools that can be run by their names have their pages by those names too.
+fn with_own_pages(tools: &str) -> String {
+    let all = install::TOOLS.iter();
+    all.fold(tools.to_owned(), |tools, tool| {
+        tools.replace(&format!("probekit\\-{tool}(8)"), &format!("{tool}(8)"))
+    })
 }
 
 /// What --help ends with, in lines as they are: examples, mostly, in columns.

@@ -4,6 +4,7 @@ mod complete;
 mod doctor;
 mod filters;
 mod funccount;
+mod install;
 mod list;
 mod man;
 mod run;
@@ -47,6 +48,7 @@ enum Tool {
     Completions(complete::ScriptArgs),
     Complete(complete::WordArgs),
     Man(man::Args),
+    Install(install::Args),
 }
 
 /// A command line that clap took and we do not.
@@ -101,7 +103,11 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             Tool::Stackcount(args) => args.verbose,
             Tool::Trace(args) => args.verbose,
             Tool::List(args) => args.verbose,
-            Tool::Doctor(_) | Tool::Completions(_) | Tool::Complete(_) | Tool::Man(_) => false,
+            Tool::Doctor(_)
+            | Tool::Completions(_)
+            | Tool::Complete(_)
+            | Tool::Man(_)
+            | Tool::Install(_) => false,
         },
     };
     match tool {
@@ -122,5 +128,6 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         Tool::Completions(args) => args.write(console.results),
         Tool::Complete(args) => args.write(console.results),
         Tool::Man(args) => args.write(console.results),
+        Tool::Install(args) => tool::install::run(&args.request()?, &mut console),
     }
 }

@@ -5,6 +5,7 @@ pub mod doctor;
 mod filters;
 mod follow;
 pub mod funccount;
+pub mod install;
 pub mod list;
 mod session;
 pub mod stackcount;
