@@ -87,6 +87,47 @@ pub struct Settings {
     pub never: u32,
     /// Offset in bytes of `self_exec_id` in a `struct task_struct`; 0 if it is not wanted or not known.
     pub exec_id_offset: u32,
+    /// What events are counted by: a [`By`].
+    pub by: u32,
+    /// Makes the size a multiple of 8.
+    pub reserved: u32,
+}
+
+/// What events are counted by, beside their probes.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The process, as the caller's PID namespace numbers it.
+    Process = 0,
+    /// The thread, as the caller's PID namespace numbers it.
+    Thread = 1,
+    /// The CPU.
+    Cpu = 2,
+    /// The command name.
+    Comm = 3,
+}
+
+/// What events are counted by: a key of the map `GROUPS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct GroupKey {
+    /// The command name, if they are counted by it.
+    pub comm: [u8; COMM_BYTES],
+    /// The probe's number.
+    pub probe: u32,
+    /// The number of process, thread or CPU; 0 for a process or thread that the caller's PID
+    /// namespace does not have.
+    pub id: u32,
+}
+
+/// The events of a group.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// How many.
+    pub count: u64,
+    /// The command name at the first one.
+    pub comm: [u8; COMM_BYTES],
 }
 
 /// What stacks are told apart by: a key of the map `STACKS`.
@@ -234,11 +275,13 @@ pub enum Loss {
     Fault = 5,
     /// A return was not shown: what was saved at the function's entry is not there.
     Entry = 6,
+    /// An event was not counted: the table of groups was full.
+    Groups = 7,
 }
 
 impl Loss {
     /// All kinds, in order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NotFollowed,
         Self::StackTable,
         Self::StackFrames,
@@ -246,6 +289,7 @@ impl Loss {
         Self::Event,
         Self::Fault,
         Self::Entry,
+        Self::Groups,
     ];
     /// Number of kinds.
     pub const COUNT: u32 = Self::ALL.len() as u32;

@@ -13,16 +13,26 @@ pub(crate) fn increment(counters: &PerCpuArray<u64>, index: u32) {
         return;
     };
     if setting!(preemptible) != 0 {
-        // SAFETY: the pointer is to this CPU's slot of a map value, which lives as long as the map.
-        // Assembly, because `core` has no atomic add for this target.
-        unsafe {
-            asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter,
-                 one = in(reg) 1_u64, options(nostack));
-        }
+        // SAFETY: the pointer is to this CPU's slot of a map value.
+        unsafe { increment_shared(counter) };
     } else {
         // SAFETY: the pointer as above. No other program counts here meanwhile: the kernel runs one
         // kprobe or tracepoint program at a time on a CPU, without preemption (`bpf_prog_active` in
         // kernel/trace/bpf_trace.c).
         unsafe { *counter += 1 };
+    }
+}
+
+/// Adds one to a counter that others count in at the same time.
+///
+/// # Safety
+///
+/// The pointer is to a word of a map value, which lives as long as the map.
+#[inline(always)]
+pub(crate) unsafe fn increment_shared(counter: *mut u64) {
+    // SAFETY: the caller's. Assembly, because `core` has no atomic add for this target.
+    unsafe {
+        asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter,
+             one = in(reg) 1_u64, options(nostack));
     }
 }

@@ -10,6 +10,7 @@
 
 mod cookie;
 mod count;
+mod count_by;
 mod counter;
 mod entry;
 mod filter;

@@ -4,13 +4,17 @@ use aya_ebpf::{
     macros::map,
     maps::{CgroupArray, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use probes_common::{Loss, STACK_BUFFERS, StackHeader, StackKey};
+use probes_common::{Group, GroupKey, Loss, STACK_BUFFERS, StackHeader, StackKey};
 
 use crate::entry::{Call, Saved};
 
 /// Calls of each probe, by the probe's number.
 #[map]
 pub(crate) static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Calls of each probe, broken down.
+#[map]
+pub(crate) static GROUPS: HashMap<GroupKey, Group> = HashMap::with_max_entries(1, 0);
 
 /// What was lost, by [`Loss`].
 #[map]

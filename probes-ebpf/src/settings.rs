@@ -37,6 +37,8 @@ pub(crate) static SETTINGS: Settings = Settings {
     stack_pointer_offset: 0,
     never: 0,
     exec_id_offset: 0,
+    by: 0,
+    reserved: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

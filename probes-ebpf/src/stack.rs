@@ -199,11 +199,8 @@ fn add_one(key: &StackKey) -> bool {
     let Some(count) = STACKS.get_ptr_mut(key) else {
         return false;
     };
-    // SAFETY: the pointer is to a map value. Assembly as in `counter`.
-    unsafe {
-        asm!("lock *(u64 *)({count} + 0) += {one}", count = in(reg) count, one = in(reg) 1_u64,
-             options(nostack));
-    }
+    // SAFETY: the pointer is to a map value.
+    unsafe { counter::increment_shared(count) };
     true
 }
 

@@ -2,6 +2,7 @@
 //! matrix that `cargo xtask test` prints. All tests need root.
 
 mod bad_input;
+mod by;
 mod counting;
 mod deep_stacks;
 mod doctor;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use probes_common as common;
 
 use super::run::{RunArgs, parse_seconds};
 use crate::{
@@ -18,6 +19,8 @@ Examples:
   funccount -r 'c:(read|write)$'     by a regular expression
   funccount 't:syscalls:sys_enter_*' system calls
   funccount 'u:postgres:query*'      USDT probes of a program
+  funccount --by comm t:syscalls:sys_enter_openat
+                                     which programs open files
   funccount c:malloc -- ls -l        only in the command, from its first instruction";
 
 /// Count how often functions, tracepoints and USDT probes are hit.
@@ -39,12 +42,39 @@ pub(super) struct Args {
     /// Print only the COUNT highest counts
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     top: Option<u32>,
+    /// Break counts down by process, thread, CPU or command name
+    #[arg(long, value_name = "WHAT")]
+    by: Option<By>,
+    /// Rows that --by can tell apart, at most
+    #[arg(long, value_name = "COUNT", default_value_t = 16_384,
+          value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    groups: u32,
     /// Print one JSON object per row
     #[arg(long)]
     json: bool,
     /// Tell how probes were attached, and which were skipped
     #[arg(short, long)]
     pub(super) verbose: bool,
+}
+
+/// What counts are broken down by.
+#[derive(Clone, Copy, ValueEnum)]
+enum By {
+    Process,
+    Thread,
+    Cpu,
+    Comm,
+}
+
+impl From<By> for common::By {
+    fn from(by: By) -> Self {
+        match by {
+            By::Process => Self::Process,
+            By::Thread => Self::Thread,
+            By::Cpu => Self::Cpu,
+            By::Comm => Self::Comm,
+        }
+    }
 }
 
 impl Args {
@@ -57,9 +87,11 @@ impl Args {
                 } else {
                     Format::Text
                 },
+                by: self.by.map(By::into),
                 timestamp: self.run.timestamp,
                 top: self.top.map(|top| top as usize),
             },
+            groups: self.groups,
             show_program: self.debug,
         };
         Ok((request, options))

@@ -2,6 +2,7 @@
 
 mod counts;
 mod events;
+mod groups;
 mod location;
 mod perf_map;
 mod processes;
@@ -9,6 +10,7 @@ mod stacks;
 
 pub use counts::{Counts, Error};
 pub use events::{Event, Events};
+pub use groups::{GroupCount, Groups};
 pub use location::{Code, CodeFile, CodeSpace, FileId, Location, SpaceId};
 pub use perf_map::PerfMapFile;
 pub use processes::Processes;

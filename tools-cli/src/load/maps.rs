@@ -20,6 +20,8 @@ type Definitions = HashMap<String, aya_obj::Map>;
 pub struct MapSizes {
     /// Probes to count.
     pub counts: u32,
+    /// Groups that counts are broken down into.
+    pub groups: u32,
     /// Processes asked for.
     pub pids: u32,
     /// Children that can be followed at a time.
@@ -41,6 +43,8 @@ pub struct MapSizes {
 pub enum MapName {
     /// Calls per probe.
     Counts,
+    /// Calls per probe and group.
+    Groups,
     /// Losses by kind.
     Losses,
     /// Processes asked for.
@@ -64,8 +68,9 @@ pub enum MapName {
 }
 
 impl MapName {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Counts,
+        Self::Groups,
         Self::Losses,
         Self::Pids,
         Self::Followed,
@@ -81,6 +86,7 @@ impl MapName {
     const fn symbol(self) -> &'static str {
         match self {
             Self::Counts => "COUNTS",
+            Self::Groups => "GROUPS",
             Self::Losses => "LOSSES",
             Self::Pids => "PIDS",
             Self::Followed => "FOLLOWED",
@@ -100,6 +106,7 @@ impl MapSizes {
     fn apply(&self, map: MapName, spec: &mut MapSpec<'_>) {
         match map {
             MapName::Counts => spec.entries = self.counts.max(1),
+            MapName::Groups => spec.entries = self.groups.max(1),
             MapName::Pids => spec.entries = self.pids.max(1),
             MapName::Followed => spec.entries = self.followed.max(1),
             MapName::Stacks => spec.entries = self.stacks.max(1),
@@ -218,5 +225,5 @@ pub(super) fn settings_bytes(settings: &Settings) -> &[u8] {
     }
 }
 
-// Two words for the namespace, four for the command name, twenty-six half words of options.
-const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 26 * 4);
+// Two words for the namespace, four for the command name, twenty-eight half words of options.
+const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 28 * 4);

@@ -35,6 +35,8 @@ static BYTECODE: &[u8] = aya::include_bytes_aligned!("../../bytecode/probes.bpf.
 pub enum Body {
     /// Counts its probe.
     Count,
+    /// Counts its probe for each process, thread, CPU or command name.
+    CountBy,
     /// Counts the stack that led to its probe.
     Stack,
     /// Sends what the generated functions of this number tell of its probe.
@@ -51,6 +53,7 @@ impl Body {
     const fn symbol(self, variant: Variant) -> &'static str {
         match self {
             Self::Count => "count",
+            Self::CountBy => "count_by",
             Self::Stack if variant.preemptible => "stack_preemptible",
             Self::Stack => "stack",
             Self::Trace(_) => "trace",

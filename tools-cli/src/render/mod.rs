@@ -12,7 +12,7 @@ mod probe_list;
 mod stack_table;
 
 pub use check_table::{Check, Verdict, write_checks};
-pub use count_table::{CountTable, Format, Row};
+pub use count_table::{CountTable, Format, Row, RowGroup};
 pub use escape::{Escaped, escape_lines};
 pub use event_counts::EventCounts;
 pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_column};

@@ -1,6 +1,7 @@
 //! funccount: how often each function, tracepoint or USDT probe is hit.
 
 use chrono::Local;
+use probes_common::Settings;
 
 use super::{
     Console, Status,
@@ -8,9 +9,11 @@ use super::{
     wait::Event,
 };
 use crate::{
-    collect::Counts,
-    load::Body,
-    render::{CountTable, Row},
+    attach::Bodies,
+    collect::{Counts, Groups},
+    load::{Body, MapSizes, Maps},
+    render::{CommandName, CountTable, Row, RowGroup},
+    resolve::Probe,
 };
 
 /// What funccount is asked for, beside what every tool is.
@@ -18,6 +21,8 @@ use crate::{
 pub struct Options {
     /// How the table looks.
     pub table: CountTable,
+    /// Processes, threads, CPUs or command names that are told apart, at most.
+    pub groups: u32,
     /// Show the program before starting.
     pub show_program: bool,
 }
@@ -33,28 +38,86 @@ pub async fn run(
     console: &mut Console<'_>,
 ) -> anyhow::Result<Status> {
     let resolved = session::resolve(request, console)?;
-    let mut session = Session::start(request, resolved, Plan::new(Body::Count), console).await?;
+    let mut session = Session::start(request, resolved, options.plan(), console).await?;
     if options.show_program {
         console.say(session.program_text()?);
     }
-    let mut counts = Counts::open(session.maps(), session.probes().len())?;
+    let mut counters = options.open(session.maps(), session.probes())?;
     console.say(session.title(request));
     let ended = loop {
         let event = session.next().await?;
         if event == Event::ReaderGone {
             break event;
         }
-        let rows = session.probes().iter().zip(counts.take()?);
-        let rows = rows.map(|(probe, count)| Row {
-            name: &probe.name,
-            count,
-        });
-        options
-            .table
-            .write(console.results, Local::now(), rows.collect())?;
+        let rows = counters.take(session.probes())?;
+        options.table.write(console.results, Local::now(), rows)?;
         if event != Event::Interval {
             break event;
         }
     };
     session.finish(ended, console)
+}
+
+impl Options {
+    fn plan(&self) -> Plan {
+        let Some(by) = self.table.by else {
+            return Plan::new(Body::Count);
+        };
+        Plan {
+            bodies: Bodies::All(Body::CountBy),
+            functions: Vec::new(),
+            settings: Settings {
+                by: by as u32,
+                ..Settings::default()
+            },
+            sizes: MapSizes {
+                groups: self.groups,
+                ..MapSizes::default()
+            },
+        }
+    }
+
+    fn open(&self, maps: &Maps, probes: &[Probe]) -> anyhow::Result<Counters> {
+        Ok(match self.table.by {
+            None => Counters::Whole(Counts::open(maps, probes.len())?),
+            Some(_) => Counters::BrokenDown(Groups::open(maps)?),
+        })
+    }
+}
+
+/// What is counted: probes, or probes broken down.
+enum Counters {
+    Whole(Counts),
+    BrokenDown(Groups),
+}
+
+impl Counters {
+    /// The rows since the last call.
+    fn take<'a>(&mut self, probes: &'a [Probe]) -> anyhow::Result<Vec<Row<'a>>> {
+        Ok(match self {
+            Self::Whole(counts) => {
+                let counted = probes.iter().zip(counts.take()?);
+                let rows = counted.map(|(probe, count)| Row {
+                    name: &probe.name,
+                    group: None,
+                    count,
+                });
+                rows.collect()
+            }
+            Self::BrokenDown(groups) => {
+                let taken = groups.take()?;
+                let rows = taken.iter().filter_map(|group| {
+                    Some(Row {
+                        name: &probes.get(group.probe)?.name,
+                        group: Some(RowGroup {
+                            id: group.id,
+                            comm: CommandName(group.comm),
+                        }),
+                        count: group.count,
+                    })
+                });
+                rows.collect()
+            }
+        })
+    }
 }

@@ -349,6 +349,9 @@ fn lost(loss: Loss, count: Grouped) -> String {
         Loss::Entry => format!(
             "did not show {count} returns: what their functions had been called with was not saved"
         ),
+        Loss::Groups => {
+            format!("did not count {count} events: the table of groups is full, raise --groups")
+        }
         Loss::Fault => format!("could not read all values of {count} events: memory not there"),
     }
 }
