@@ -4,13 +4,13 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     path::Path,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     Bench,
     measurement::{Case, Measurement, Quantity, Sample, in_turns},
-    process::{Sink, is_event},
+    process::{Running, Sink, is_event},
     tracer::{Hook, Job, Message, Tool},
 };
 
@@ -72,7 +72,7 @@ fn print_all(
     let running = tool.start(Job::Trace(Message::Thread), &hook, sink)?;
     let begin = Instant::now();
     let looped = bench.programs.run_loop(arguments)?;
-    let last = running.settle()?.unwrap_or(begin);
+    let took = time_to_print(begin, &running)?;
     let ended = tool.end(running)?;
     let printed = match file {
         Some(file) => events(file)?,
@@ -80,14 +80,19 @@ fn print_all(
     };
     let unaccounted = looped.calls.saturating_sub(printed + ended.told_lost);
     Ok(vec![
-        Sample::new(
-            Quantity::Rate,
-            printed as f64 / last.saturating_duration_since(begin).as_secs_f64(),
-        ),
+        Sample::new(Quantity::Rate, printed as f64 / took.as_secs_f64()),
         Sample::new(Quantity::Delivered, printed as f64 / looped.calls as f64),
         Sample::new(Quantity::ToldLost, ended.told_lost as f64),
         Sample::new(Quantity::Unaccounted, unaccounted as f64),
     ])
+}
+
+/// From `begin` to the tool's last output, or to now if it has written all before: then it was no
+/// slower than the events came.
+fn time_to_print(begin: Instant, running: &Running) -> anyhow::Result<Duration> {
+    let looped = Instant::now();
+    let last = running.settle()?.unwrap_or(looped);
+    Ok(last.max(looped) - begin)
 }
 
 /// Until the tool ends by itself.
@@ -101,14 +106,11 @@ fn print_first(
     let running = tool.start(Job::TraceFirst(limit), &hook, Sink::Pipe)?;
     let begin = Instant::now();
     bench.programs.run_loop(arguments)?;
-    let last = running.settle()?.unwrap_or(begin);
+    let took = time_to_print(begin, &running)?;
     let ended = tool.end(running)?;
     let printed = ended.events;
     Ok(vec![
-        Sample::new(
-            Quantity::Rate,
-            printed as f64 / last.saturating_duration_since(begin).as_secs_f64(),
-        ),
+        Sample::new(Quantity::Rate, printed as f64 / took.as_secs_f64()),
         Sample::new(Quantity::Delivered, printed as f64 / limit as f64),
     ])
 }
