@@ -5,4 +5,5 @@ mod completion;
 mod go;
 mod java;
 mod libc;
+mod live;
 mod postgres;

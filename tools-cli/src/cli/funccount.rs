@@ -1,6 +1,9 @@
 //! funccount's flags.
 
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal as _},
+    time::Duration,
+};
 
 use clap::{Parser, ValueEnum};
 use probes_common as common;
@@ -49,6 +52,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 16_384,
           value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     groups: u32,
+    /// Redraw one table on the terminal, with counts per second, each second or -i; in a pipe, the
+    /// tables follow each other
+    #[arg(long, conflicts_with = "json")]
+    live: bool,
     /// Print one JSON object per row
     #[arg(long)]
     json: bool,
@@ -79,7 +86,10 @@ impl From<By> for common::By {
 
 impl Args {
     pub(super) fn request(&self) -> anyhow::Result<(Request, Options)> {
-        let request = self.run.request(self.duration)?;
+        let mut request = self.run.request(self.duration)?;
+        if self.live {
+            request.interval.get_or_insert(Duration::from_secs(1));
+        }
         let options = Options {
             table: CountTable {
                 format: if self.json {
@@ -92,6 +102,7 @@ impl Args {
                 top: self.top.map(|top| top as usize),
             },
             groups: self.groups,
+            live: self.live && io::stdout().is_terminal(),
             show_program: self.debug,
         };
         Ok((request, options))

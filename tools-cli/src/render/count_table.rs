@@ -165,13 +165,13 @@ impl CountTable {
 }
 
 impl RowGroup {
-    fn order(self) -> (u32, [u8; COMM_BYTES]) {
+    pub(super) fn order(self) -> (u32, [u8; COMM_BYTES]) {
         (self.id, self.comm.0)
     }
 }
 
 /// The heads of a group's columns, as wide as [`write_group`] has them.
-const fn heading(by: By) -> &'static str {
+pub(super) const fn heading(by: By) -> &'static str {
     match by {
         By::Process => "     PID COMM             ",
         By::Thread => "     TID COMM             ",
@@ -180,7 +180,7 @@ const fn heading(by: By) -> &'static str {
     }
 }
 
-fn write_group(out: &mut dyn Write, by: By, group: RowGroup) -> io::Result<()> {
+pub(super) fn write_group(out: &mut dyn Write, by: By, group: RowGroup) -> io::Result<()> {
     let RowGroup { id, comm } = group;
     match by {
         By::Process | By::Thread => write!(out, "{id:>8} {comm:<16} "),

@@ -6,6 +6,7 @@ mod escape;
 mod event_counts;
 mod event_table;
 mod flame_graph;
+mod live_table;
 mod message;
 mod number;
 mod probe_list;
@@ -17,6 +18,7 @@ pub use escape::{Escaped, escape_lines};
 pub use event_counts::EventCounts;
 pub use event_table::{Columns, EventLine, EventTable, TimeColumn, function_column};
 pub use flame_graph::FlameGraph;
+pub use live_table::LiveTable;
 pub use message::{Names, Value, push_escaped, write_message};
 pub use number::Grouped;
 pub use probe_list::{

@@ -1,5 +1,7 @@
 //! funccount: how often each function, tracepoint or USDT probe is hit.
 
+use std::time::{Duration, Instant};
+
 use chrono::Local;
 use probes_common::Settings;
 
@@ -12,7 +14,7 @@ use crate::{
     attach::Bodies,
     collect::{Counts, Groups},
     load::{Body, MapSizes, Maps},
-    render::{CommandName, CountTable, Row, RowGroup},
+    render::{CommandName, CountTable, LiveTable, Row, RowGroup, escape_lines},
     resolve::Probe,
 };
 
@@ -23,6 +25,8 @@ pub struct Options {
     pub table: CountTable,
     /// Processes, threads, CPUs or command names that are told apart, at most.
     pub groups: u32,
+    /// Draw the table over and over, on a terminal.
+    pub live: bool,
     /// Show the program before starting.
     pub show_program: bool,
 }
@@ -43,19 +47,61 @@ pub async fn run(
         console.say(session.program_text()?);
     }
     let mut counters = options.open(session.maps(), session.probes())?;
-    console.say(session.title(request));
-    let ended = loop {
+    let title = session.title(request);
+    console.say(&title);
+    let ended = if options.live {
+        let mut table = LiveTable::new(escape_lines(&title.to_string()), options.table.by);
+        table.enter(console.results)?;
+        let ended = draw(&mut table, &mut session, &mut counters, console).await;
+        table.leave(console.results)?;
+        let rows = table.rows();
+        options.table.write(console.results, Local::now(), rows)?;
+        ended?
+    } else {
+        write(options, &mut session, &mut counters, console).await?
+    };
+    session.finish(ended, console)
+}
+
+/// Writes a table for each interval until something ends it.
+async fn write(
+    options: &Options,
+    session: &mut Session,
+    counters: &mut Counters,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Event> {
+    loop {
         let event = session.next().await?;
         if event == Event::ReaderGone {
-            break event;
+            return Ok(event);
         }
         let rows = counters.take(session.probes())?;
         options.table.write(console.results, Local::now(), rows)?;
         if event != Event::Interval {
-            break event;
+            return Ok(event);
         }
-    };
-    session.finish(ended, console)
+    }
+}
+
+/// Draws the table at each interval until something ends it.
+async fn draw(
+    table: &mut LiveTable,
+    session: &mut Session,
+    counters: &mut Counters,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Event> {
+    let mut interval_began = Instant::now();
+    let mut interval = Duration::ZERO;
+    loop {
+        table.draw(console.results, interval)?;
+        let event = session.next().await?;
+        table.add(&counters.take(session.probes())?);
+        if event != Event::Interval {
+            return Ok(event);
+        }
+        interval = interval_began.elapsed();
+        interval_began = Instant::now();
+    }
 }
 
 impl Options {

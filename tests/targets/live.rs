@@ -1,0 +1,51 @@
+//! `funccount --live` on a terminal of its own, and in a pipe.
+
+use std::process::{Command, Stdio};
+
+use tests::{
+    fixtures,
+    process::{Finished, probekit},
+};
+
+const CALLS: u64 = 2_000_000;
+const ENTER: &str = "\x1b[?1049h";
+const LEAVE: &str = "\x1b[?1049l";
+
+/// What counts all calls of a program, a table every twentieth of a second.
+fn counting() -> String {
+    format!(
+        "{} funccount --live -i 0.05 t:syscalls:sys_enter_getppid -- {} getppid {CALLS}",
+        probekit().display(),
+        fixtures::path("calls").display()
+    )
+}
+
+#[test]
+fn on_a_terminal_the_table_is_redrawn_and_its_totals_stay() {
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command", &counting(), "/dev/null"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("util-linux has it");
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{shown}");
+    let (_, rest) = shown.split_once(ENTER).expect("another screen");
+    let (drawn, after) = rest.split_once(LEAVE).expect("the terminal's own screen");
+    assert!(drawn.matches("COUNT/s").count() > 2, "{shown}");
+    assert!(drawn.contains("syscalls:sys_enter_getppid"), "{shown}");
+    assert!(after.contains("\x1b[?25h"), "no cursor: {shown}");
+    assert!(after.contains(&format!(" {CALLS}\r\n")), "{shown}");
+}
+
+#[test]
+fn in_a_pipe_the_tables_follow_each_other() {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &counting()]);
+    let finished = Finished::of(shell);
+    assert_eq!(finished.count("syscalls:sys_enter_getppid"), CALLS);
+    assert!(!finished.stdout.contains('\x1b'), "{finished:#?}");
+    assert!(
+        finished.stdout.matches("FUNC ").count() > 2,
+        "{finished:#?}"
+    );
+}
