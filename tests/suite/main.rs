@@ -7,6 +7,7 @@ mod deep_stacks;
 mod doctor;
 mod ending;
 mod examples;
+mod faults;
 mod filters;
 mod forbidden;
 mod list;

@@ -1,9 +1,10 @@
 //! funccount: how often each function, tracepoint or USDT probe is hit.
 
+use anyhow::Context as _;
 use chrono::Local;
 
 use super::{
-    Console, Status,
+    Console, Status, UNWRITTEN,
     session::{self, Plan, Request, Session},
     wait::Event,
 };
@@ -51,7 +52,8 @@ pub async fn run(
         });
         options
             .table
-            .write(console.results, Local::now(), rows.collect())?;
+            .write(console.results, Local::now(), rows.collect())
+            .context(UNWRITTEN)?;
         if event != Event::Interval {
             break event;
         }
