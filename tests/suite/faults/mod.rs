@@ -5,6 +5,7 @@ mod hostile;
 mod killed;
 mod losses;
 mod machine;
+mod memory;
 mod outputs;
 mod targets;
 
