@@ -171,13 +171,23 @@ impl Live {
             .spawn()
             .expect("the tool can be run");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let mut live = Self {
+        let live = Self {
             child,
             stderr,
             said: String::new(),
         };
-        while !live.next_message().starts_with(message) {}
-        live
+        live.until(message)
+    }
+
+    /// Waits until it says what begins with `message`.
+    ///
+    /// # Panics
+    ///
+    /// When it ends instead.
+    #[must_use]
+    pub fn until(mut self, message: &str) -> Self {
+        while !self.next_message().starts_with(message) {}
+        self
     }
 
     fn next_message(&mut self) -> String {

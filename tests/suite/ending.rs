@@ -97,7 +97,7 @@ fn a_closed_pipe_ends_it_quietly() {
 }
 
 /// The programs and links that a process holds, by the numbers that the kernel gave them.
-fn held_by(pid: u32) -> Vec<(String, u32)> {
+pub(crate) fn held_by(pid: u32) -> Vec<(String, u32)> {
     let folder = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("it runs");
     folder
         .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
@@ -113,7 +113,7 @@ fn held_by(pid: u32) -> Vec<(String, u32)> {
 }
 
 /// Whether the kernel still has such an object (`BPF_*_GET_FD_BY_ID`).
-fn is_alive(kind: &str, id: u32) -> bool {
+pub(crate) fn is_alive(kind: &str, id: u32) -> bool {
     let command = match kind {
         "prog_id" => 13,
         "map_id" => 14,

@@ -8,6 +8,7 @@ mod deep_stacks;
 mod doctor;
 mod ending;
 mod examples;
+mod faults;
 mod filters;
 mod forbidden;
 mod install;

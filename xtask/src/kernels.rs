@@ -26,8 +26,10 @@ pub struct Kernel {
 /// All tests but those that need a kernel started for them.
 pub const ORDINARY: &str = "--skip locked_down::";
 
-/// The same on this machine, which need not have the module, and whose limits are others' too.
-pub const HERE: &str = "--skip locked_down:: --skip modules:: --skip deep_stacks::";
+/// The same on this machine, which need not have the module, and whose limits, processors and clock
+/// are others' too.
+pub const HERE: &str =
+    "--skip locked_down:: --skip modules:: --skip deep_stacks:: --skip faults::machine::";
 
 /// All of them, and what they stand for: no cookies and no multi links; cookies, but `CONFIG_FPROBE`
 /// unset; everything; the newest; and one that keeps its secrets from root.

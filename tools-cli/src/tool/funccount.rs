@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use chrono::Local;
 use probes_common::Settings;
 
 use super::{
-    Console, Status,
+    Console, Status, UNWRITTEN,
     session::{self, Plan, Request, Session},
     wait::Event,
 };
@@ -51,11 +52,13 @@ pub async fn run(
     console.say(&title);
     let ended = if options.live {
         let mut table = LiveTable::new(escape_lines(&title.to_string()), options.table.by);
-        table.enter(console.results)?;
+        table.enter(console.results).context(UNWRITTEN)?;
         let ended = draw(&mut table, &mut session, &mut counters, console).await;
-        table.leave(console.results)?;
+        table.leave(console.results).context(UNWRITTEN)?;
         let rows = table.rows();
-        options.table.write(console.results, Local::now(), rows)?;
+        let table = &options.table;
+        let written = table.write(console.results, Local::now(), rows);
+        written.context(UNWRITTEN)?;
         ended?
     } else {
         write(options, &mut session, &mut counters, console).await?
@@ -76,7 +79,9 @@ async fn write(
             return Ok(event);
         }
         let rows = counters.take(session.probes())?;
-        options.table.write(console.results, Local::now(), rows)?;
+        let table = &options.table;
+        let written = table.write(console.results, Local::now(), rows);
+        written.context(UNWRITTEN)?;
         if event != Event::Interval {
             return Ok(event);
         }
@@ -93,7 +98,8 @@ async fn draw(
     let mut interval_began = Instant::now();
     let mut interval = Duration::ZERO;
     loop {
-        table.draw(console.results, interval)?;
+        let drawn = table.draw(console.results, interval);
+        drawn.context(UNWRITTEN)?;
         let event = session.next().await?;
         table.add(&counters.take(session.probes())?);
         if event != Event::Interval {

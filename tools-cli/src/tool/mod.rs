@@ -53,6 +53,9 @@ pub enum Status {
     Unfit,
 }
 
+/// What is said before the reason why results can't be written.
+const UNWRITTEN: &str = "failed to write the results";
+
 /// Whether an error only says that the reader of our results has gone.
 #[must_use]
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {

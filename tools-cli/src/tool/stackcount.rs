@@ -7,7 +7,7 @@ use chrono::Local;
 use probes_common::Settings;
 
 use super::{
-    Console, Status,
+    Console, Status, UNWRITTEN,
     session::{self, Plan, Request, Session},
     wait::Event,
 };
@@ -206,7 +206,8 @@ impl<'a> Report<'a> {
         }
         self.options
             .table
-            .write(console.results, Local::now(), rows)?;
+            .write(console.results, Local::now(), rows)
+            .context(UNWRITTEN)?;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What is written of events.
 
+use anyhow::Context as _;
+
 use super::Options;
 use crate::{
     collect::{Code, Event, Events, Location, Processes},
@@ -10,7 +12,7 @@ use crate::{
     },
     spec::format::Form,
     symbolize::{self, Frame, Symbolizer},
-    tool::{Console, session::Session},
+    tool::{Console, UNWRITTEN, session::Session},
 };
 
 /// Bytes of lines that are written at a time.
@@ -90,8 +92,9 @@ impl<'a> Report<'a> {
         let has_messages = self.layouts.iter().any(|layout| !layout.pieces.is_empty());
         self.options
             .table
-            .write_header(console.results, has_messages)?;
-        Ok(console.results.flush()?)
+            .write_header(console.results, has_messages)
+            .and_then(|()| console.results.flush())
+            .context(UNWRITTEN)
     }
 
     /// Writes the events that have come since.
@@ -132,9 +135,11 @@ impl<'a> Report<'a> {
     }
 
     fn flush(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
-        console.results.write_all(self.lines.as_bytes())?;
+        let written = console.results.write_all(self.lines.as_bytes());
         self.lines.clear();
-        Ok(console.results.flush()?)
+        written
+            .and_then(|()| console.results.flush())
+            .context(UNWRITTEN)
     }
 
     /// Adds an event's lines to those that are to be written.

@@ -1,0 +1,98 @@
+//! The tool is killed at every stage of its run: the kernel takes back all that it held.
+
+use std::{fs, io::BufRead as _, thread};
+
+use tests::process::{Live, funccount, trace};
+
+use super::{work, worker};
+use crate::ending::{held_by, is_alive};
+
+/// Stops the tool where it is, kills it, and waits until nothing of it is left in the kernel.
+fn kill(live: Live) {
+    live.signal(libc::SIGSTOP);
+    // What it holds can only be looked up while it makes no more.
+    while !is_stopped(live.pid()) {
+        thread::yield_now();
+    }
+    let held = held_by(live.pid());
+    live.signal(libc::SIGKILL);
+    let status = live.wait().status;
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(libc::SIGKILL)
+    );
+    while held.iter().any(|(kind, id)| is_alive(kind, *id)) {
+        thread::yield_now();
+    }
+}
+
+/// Whether all its threads are.
+fn is_stopped(pid: u32) -> bool {
+    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it is there");
+    threads.all(|thread| {
+        let stat = thread.and_then(|thread| fs::read_to_string(thread.path().join("stat")));
+        let stat = stat.unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
+/// Waits until the tool holds an object of that kind.
+fn wait_for(live: &Live, kind: &str) {
+    while !held_by(live.pid()).iter().any(|(held, _)| held == kind) {
+        thread::yield_now();
+    }
+}
+
+/// Probes of two kinds, with what is done told as it is done.
+fn start(until: &str) -> Live {
+    let arguments = ["-v", &work(), "t:syscalls:sys_enter_getppid"];
+    Live::start_until(funccount(&arguments), until)
+}
+
+#[test]
+fn while_it_loads_and_attaches() {
+    for kind in ["map_id", "prog_id"] {
+        let live = start("resolved ");
+        wait_for(&live, kind);
+        kill(live);
+    }
+}
+
+#[test]
+fn while_it_waits_for_events() {
+    let mut worker = worker("work", "10");
+    let live = start("Tracing ");
+    assert!(held_by(live.pid()).len() > 4);
+    kill(live);
+    worker.work();
+}
+
+#[test]
+fn while_it_writes_what_nobody_reads() {
+    let mut worker = worker("work", "20000");
+    let probe = work();
+    let mut live = Live::start_until(trace(&["-v", &probe]), "Tracing ");
+    let mut output = live.take_stdout();
+    worker.work();
+    // The header and one event: thousands are left, more than a pipe takes.
+    for _ in 0..2 {
+        let mut line = String::new();
+        output.read_line(&mut line).expect("text");
+        assert!(!line.is_empty());
+    }
+    kill(live);
+}
+
+#[test]
+fn while_it_detaches() {
+    let live = Live::start(funccount(&["-v", "t:syscalls:*"]));
+    let held = held_by(live.pid());
+    live.signal(libc::SIGINT);
+    let live = live.until("Detaching...");
+    live.signal(libc::SIGKILL);
+    let _ = live.wait();
+    while held.iter().any(|(kind, id)| is_alive(kind, *id)) {
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,64 @@
+//! What results are written to is full, or gone.
+
+use std::{fs::File, io, process::Command};
+
+use tests::process::{Finished, funccount, stackcount, trace};
+
+use super::{fixture, work};
+
+type Tool = fn(&[&str]) -> Command;
+
+/// The ways of writing results, of all tools.
+const WRITERS: [(Tool, &[&str]); 7] = [
+    (funccount, &[]),
+    (funccount, &["--json"]),
+    (stackcount, &[]),
+    (stackcount, &["-f"]),
+    (stackcount, &["--json"]),
+    (trace, &[]),
+    (trace, &["--json"]),
+];
+
+fn command((tool, options): (Tool, &[&str])) -> Command {
+    let (probe, calls) = (work(), fixture("calls"));
+    let mut arguments = options.to_vec();
+    arguments.extend([&probe, "--", &calls, "work", "10"]);
+    tool(&arguments)
+}
+
+#[test]
+fn a_full_disk_is_told_with_what_was_to_be_written() {
+    for writer in WRITERS {
+        let mut command = command(writer);
+        command.stdout(
+            File::options()
+                .write(true)
+                .open("/dev/full")
+                .expect("it is there"),
+        );
+        let reason = "failed to write the results: No space left on device";
+        Finished::of(command).assert_failure(1, reason);
+    }
+}
+
+#[test]
+fn a_full_disk_under_a_flame_graph_is_told_after_the_results() {
+    let finished = Finished::of(command((stackcount, &["-f", "--flamegraph", "/dev/full"])));
+    let reason = "failed to write the flame graph /dev/full: No space left on device";
+    finished.assert_failure(1, reason);
+    assert!(finished.stdout.ends_with(";pk_work 10\n"), "{finished:#?}");
+}
+
+#[test]
+fn a_closed_pipe_ends_each_tool_quietly() {
+    for writer in WRITERS {
+        let mut command = command(writer);
+        let (reader, closed) = io::pipe().expect("a pipe");
+        drop(reader);
+        command.stdout(closed);
+        let finished = Finished::of(command);
+        assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+        assert!(!finished.stderr.contains("error"), "{finished:#?}");
+        assert!(!finished.stderr.contains("panicked"), "{finished:#?}");
+    }
+}
