@@ -72,6 +72,26 @@ fn prototype(dwarf: &Dwarf, function: &str) -> Prototype {
         .unwrap_or_else(|| panic!("no prototype of {function}"))
 }
 
+#[test]
+fn an_empty_name_is_not_offered() {
+    const NAME: &[u8] = b"nameless_one";
+    let folder = Folder::new("dwarf-empty-name");
+    let make = "gcc -g -shared -nostdlib -o program source.c";
+    let image = folder.compile("struct nameless_one { int n; } one;", make);
+    let mut bytes = image.data().to_vec();
+    let windows = bytes.windows(NAME.len());
+    let places: Vec<usize> = windows
+        .enumerate()
+        .filter_map(|(at, window)| (window == NAME).then_some(at))
+        .collect();
+    for at in places {
+        bytes[at] = 0;
+    }
+    let changed = Image::from_bytes(Path::new("/changed"), bytes);
+    let names = |image| open(image, DebugSymbols::none()).names(Keyword::Struct);
+    assert_eq!((names(image).len(), names(changed).len()), (1, 0));
+}
+
 fn parameter_names(prototype: &Prototype) -> Vec<&str> {
     let parameters = prototype.parameters.iter();
     parameters
