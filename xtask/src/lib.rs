@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod bytecode;
 pub mod command;
+pub mod fuzz;
 pub mod guest;
 pub mod kernels;
 pub mod matrix;

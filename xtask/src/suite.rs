@@ -98,7 +98,7 @@ pub fn static_program(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     built(statically(build.args(["--target", &triple]), &triple), name)
 }
 
-fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.args(arguments).current_dir(root());
     cargo
@@ -112,7 +112,7 @@ fn statically<'a>(cargo: &'a mut Command, triple: &str) -> &'a mut Command {
     )
 }
 
-fn host_triple() -> anyhow::Result<String> {
+pub(crate) fn host_triple() -> anyhow::Result<String> {
     let version = output(Command::new("rustc").arg("-vV").current_dir(root()))?;
     let line = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(line.context("rustc -vV tells no host")?.to_owned())
@@ -120,7 +120,7 @@ fn host_triple() -> anyhow::Result<String> {
 
 /// Has `cargo` build the target `name`, and asks it where the executable is: the folder depends on
 /// the user's settings.
-fn built(cargo: &mut Command, name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn built(cargo: &mut Command, name: &str) -> anyhow::Result<PathBuf> {
     let messages = output(cargo.args(["--quiet", "--message-format=json-render-diagnostics"]))?;
     executable(&messages, name).with_context(|| format!("cargo names no executable of {name}"))
 }
@@ -179,6 +179,8 @@ fn run_units(matrix: &mut Matrix) -> anyhow::Result<()> {
         "probes-ebpf",
         "--exclude",
         "tests",
+        "--exclude",
+        "fuzz",
     ]);
     let text = both_outputs(&mut tests)?;
     matrix.add("host", &text, Some("unit"));

@@ -5,7 +5,7 @@ mod events;
 mod location;
 mod perf_map;
 mod processes;
-mod stacks;
+pub(crate) mod stacks;
 
 pub use counts::{Counts, Error};
 pub use events::{Event, Events};
