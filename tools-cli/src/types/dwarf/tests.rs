@@ -92,6 +92,31 @@ fn an_empty_name_is_not_offered() {
     assert_eq!((names(image).len(), names(changed).len()), (1, 0));
 }
 
+#[test]
+fn a_unit_that_ends_behind_all_addresses_has_no_code() {
+    let folder = Folder::new("dwarf-endless-unit");
+    let make = "gcc -g -gdwarf-5 -shared -nostdlib -o program source.c";
+    let image = folder.compile("int f(void) { return 1; }", make);
+    let elf = image.elf().expect("valid");
+    let found = elf.find_functions(&Pattern::glob("f"), &DebugSymbols::none());
+    let start = found.expect("readable").functions[0]
+        .address
+        .0
+        .to_ne_bytes();
+    let Ok(Some(DebugSection::InFile(info))) = elf.debug_section(".debug_info") else {
+        panic!("it is not packed");
+    };
+    let mut bytes = image.data().to_vec();
+    let unit = bytes[info.clone()]
+        .windows(8)
+        .position(|word| word == start);
+    let size = info.start + unit.expect("it begins with the function") + 8;
+    bytes[size..size + 8].fill(0xff);
+    let changed = Image::from_bytes(Path::new("/changed"), bytes);
+    let dwarf = open(changed, DebugSymbols::none());
+    assert_eq!(dwarf.prototype_at(VirtAddr(u64::MAX)), Ok(None));
+}
+
 fn parameter_names(prototype: &Prototype) -> Vec<&str> {
     let parameters = prototype.parameters.iter();
     parameters
