@@ -15,6 +15,8 @@ pub mod bytes;
 pub mod cli;
 pub mod collect;
 pub mod compile;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod kernel;
 pub mod load;
 pub mod privilege;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, bytecode, dist, guest, stamp, suite};
+use xtask::{bench, bytecode, dist, fuzz, guest, stamp, suite};
 
 /// Builds the bytecode, runs the tests on every kernel.
 #[derive(Parser)]
@@ -29,6 +29,8 @@ enum Task {
         #[arg(long, value_name = "TEXT")]
         filter: Option<String>,
     },
+    /// Run all that reads bytes from outside on made-up ones, and fail where that does harm
+    Fuzz(fuzz::Options),
     /// Measure the tools beside bcc's and bpftrace; tables, and JSON beside them
     Bench(bench::Options),
     /// Build what users are given: an archive, a Debian package, checksums
@@ -55,6 +57,7 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test { kernels, filter } => suite::run(&kernels, filter.as_deref()),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => {
             bench::run(&options)?;
             Ok(ExitCode::SUCCESS)

@@ -1,12 +1,8 @@
 //! Running all tests: here, and in a machine for each kernel of the matrix.
 
 use std::{
-    collections::BTreeMap,
-    num::NonZero,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
-    sync::{Mutex, MutexGuard, PoisonError},
-    thread,
 };
 
 use anyhow::{Context as _, bail};
@@ -16,7 +12,7 @@ use crate::{
     guest::{self, Contents, Finished},
     kernels::{HERE, KERNELS, Kernel, ORDINARY},
     matrix::Matrix,
-    packages, root, target,
+    packages, parallel, root, target,
 };
 
 /// What the tests beside the code are called that ask the kernel's verifier.
@@ -98,7 +94,7 @@ pub fn static_program(package: &str, name: &str) -> anyhow::Result<PathBuf> {
     built(statically(build.args(["--target", &triple]), &triple), name)
 }
 
-fn cargo(arguments: &[&str]) -> Command {
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.args(arguments).current_dir(root());
     cargo
@@ -112,7 +108,7 @@ fn statically<'a>(cargo: &'a mut Command, triple: &str) -> &'a mut Command {
     )
 }
 
-fn host_triple() -> anyhow::Result<String> {
+pub(crate) fn host_triple() -> anyhow::Result<String> {
     let version = output(Command::new("rustc").arg("-vV").current_dir(root()))?;
     let line = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(line.context("rustc -vV tells no host")?.to_owned())
@@ -120,7 +116,7 @@ fn host_triple() -> anyhow::Result<String> {
 
 /// Has `cargo` build the target `name`, and asks it where the executable is: the folder depends on
 /// the user's settings.
-fn built(cargo: &mut Command, name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn built(cargo: &mut Command, name: &str) -> anyhow::Result<PathBuf> {
     let messages = output(cargo.args(["--quiet", "--message-format=json-render-diagnostics"]))?;
     executable(&messages, name).with_context(|| format!("cargo names no executable of {name}"))
 }
@@ -179,6 +175,8 @@ fn run_units(matrix: &mut Matrix) -> anyhow::Result<()> {
         "probes-ebpf",
         "--exclude",
         "tests",
+        "--exclude",
+        "fuzz",
     ]);
     let text = both_outputs(&mut tests)?;
     matrix.add("host", &text, Some("unit"));
@@ -269,30 +267,14 @@ fn run_in_machines(
     let kernels: Vec<Kernel> = runs.iter().map(|(kernel, _)| *kernel).collect();
     guest::prepare(&kernels)?;
     let contents = build.contents();
-    let (queue, results) = (Mutex::new(runs.iter()), Mutex::new(BTreeMap::new()));
-    let run_next = || {
-        let Some((kernel, command)) = locked(&queue).next() else {
-            return false;
-        };
+    let results = parallel::map(&runs, |(kernel, command)| {
         println!("running the suite on {}", kernel.name);
-        let finished = guest::run_in(*kernel, &contents, command);
-        locked(&results).insert(kernel.name, finished);
-        true
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
-            scope.spawn(|| while run_next() {});
-        }
+        guest::run_in(*kernel, &contents, command)
     });
-    for kernel in &kernels {
-        let finished = locked(&results).remove(kernel.name);
-        add_finished(kernel, &finished.context("a machine was not run")??, matrix);
+    for (kernel, finished) in kernels.iter().zip(results) {
+        add_finished(kernel, &finished?, matrix);
     }
     Ok(())
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The command for a machine with `kernel`; nothing if no test of it fits the filter.

@@ -152,7 +152,7 @@ impl AsFd for Events {
 
 impl<'a> Event<'a> {
     /// Reads an [`EventHeader`] and what is behind it.
-    fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let word = |at| array_at(bytes, at).map(u32::from_ne_bytes);
         Some(Self {
             time_ns: u64::from_ne_bytes(array_at(bytes, offset_of!(EventHeader, time_ns))?),

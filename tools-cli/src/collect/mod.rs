@@ -6,7 +6,7 @@ mod groups;
 mod location;
 mod perf_map;
 mod processes;
-mod stacks;
+pub(crate) mod stacks;
 
 pub use counts::{Counts, Error};
 pub use events::{Event, Events};

@@ -173,18 +173,18 @@ impl std::os::fd::AsFd for Stacks {
 }
 
 /// A new stack, as the kernel sends it.
-struct Record {
+pub(crate) struct Record {
     key: KeyBytes,
     pid: u32,
     comm: [u8; COMM_BYTES],
     time_ns: u64,
-    kernel: Vec<u64>,
-    user: Vec<u64>,
+    pub(crate) kernel: Vec<u64>,
+    pub(crate) user: Vec<u64>,
 }
 
 impl Record {
     /// Reads a [`StackHeader`] and the frames behind it.
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         const KEY: usize = offset_of!(StackHeader, key);
         let kernel_bytes = word(bytes, offset_of!(StackHeader, kernel_bytes))? as usize;
         let user_bytes = word(bytes, offset_of!(StackHeader, user_bytes))? as usize;

@@ -21,6 +21,8 @@ mod site;
 #[cfg(test)]
 mod tests;
 mod ty;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod world;
 
 #[cfg(test)]
 pub(crate) use self::emit::STACK_BYTES;

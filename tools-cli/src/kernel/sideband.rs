@@ -165,7 +165,7 @@ impl Buffer {
 }
 
 /// Takes a record apart (`enum perf_event_type`, include/uapi/linux/perf_event.h).
-fn parse(kind: u32, misc: u16, body: &[u8]) -> Option<Record> {
+pub(crate) fn parse(kind: u32, misc: u16, body: &[u8]) -> Option<Record> {
     let (fields, time) = body.split_at_checked(body.len().checked_sub(8)?)?;
     let time_ns = u64_at(time, 0);
     let record = |pid, what| Some(Record { time_ns, pid, what });

@@ -6,7 +6,7 @@ mod address;
 pub(crate) mod binary;
 pub mod elf;
 mod found;
-mod kernel;
+pub(crate) mod kernel;
 mod probe;
 mod tracefs;
 mod usdt;

@@ -97,10 +97,10 @@ pub enum TraceProblem {
     #[error("unknown conversion `{}`", escape(.0))]
     UnknownConversion(String),
     /// A conversion without an expression.
-    #[error("no expression for `{0}`: the format has {wanted} and {given} follow", wanted = count(*.1, "conversion"), given = count(*.2, "expression"))]
+    #[error("no expression for `{}`: the format has {wanted} and {given} follow", escape(.0), wanted = count(*.1, "conversion"), given = count(*.2, "expression"))]
     MissingArgument(String, usize, usize),
     /// An expression without a conversion.
-    #[error("no conversion for `{0}`: the format has {wanted} and {given} follow", wanted = count(*.1, "conversion"), given = count(*.2, "expression"))]
+    #[error("no conversion for `{}`: the format has {wanted} and {given} follow", escape(.0), wanted = count(*.1, "conversion"), given = count(*.2, "expression"))]
     MissingConversion(String, usize, usize),
 }
 

@@ -4,8 +4,8 @@
 //! compiled, is found out here.
 
 mod files;
-mod modules;
-mod perf_map;
+pub(crate) mod modules;
+pub(crate) mod perf_map;
 
 use std::{
     cell::OnceCell,

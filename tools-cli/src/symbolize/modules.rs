@@ -4,20 +4,20 @@ use std::{fs, ops::Range};
 
 /// The modules that are loaded, with their addresses; none where the kernel hides these.
 #[derive(Debug, Default)]
-pub(super) struct Modules(Vec<(Range<u64>, String)>);
+pub(crate) struct Modules(pub(crate) Vec<(Range<u64>, String)>);
 
 impl Modules {
     /// Those that are loaded now.
-    pub(super) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self::parse(&fs::read_to_string("/proc/modules").unwrap_or_default())
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         Self(text.lines().filter_map(parse_line).collect())
     }
 
     /// The module that `address` is in; nothing for the kernel proper.
-    pub(super) fn find(&self, address: u64) -> Option<String> {
+    pub(crate) fn find(&self, address: u64) -> Option<String> {
         let mut modules = self.0.iter();
         modules
             .find(|(range, _)| range.contains(&address))

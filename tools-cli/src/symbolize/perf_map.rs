@@ -11,7 +11,7 @@ const UP_TO_BYTES: u64 = 1 << 30;
 
 /// The symbols of a process, by address.
 #[derive(Debug, Default)]
-pub(super) struct PerfMap {
+pub(crate) struct PerfMap {
     symbols: Vec<Symbol>,
     /// Size of the file when it was read; runtimes only add to it.
     file_bytes: u64,
@@ -26,7 +26,7 @@ struct Symbol {
 
 impl PerfMap {
     /// Reads the file if it has changed.
-    pub(super) fn update(&mut self, mut file: &File) -> io::Result<()> {
+    pub(crate) fn update(&mut self, mut file: &File) -> io::Result<()> {
         let file_bytes = file.metadata()?.len();
         if file_bytes == self.file_bytes {
             return Ok(());
@@ -41,7 +41,7 @@ impl PerfMap {
         Ok(())
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut symbols: Vec<Symbol> = text.lines().filter_map(parse_line).collect();
         // Of symbols at one address the one written last is the one that is there now.
         symbols.reverse();
@@ -54,7 +54,7 @@ impl PerfMap {
     }
 
     /// The name of what is at `address`, and the bytes from its start.
-    pub(super) fn find(&self, address: u64) -> Option<(&str, u64)> {
+    pub(crate) fn find(&self, address: u64) -> Option<(&str, u64)> {
         let behind = self
             .symbols
             .partition_point(|symbol| symbol.start <= address);

@@ -7,10 +7,12 @@ mod results;
 mod shape;
 mod sites;
 mod verifier;
-mod world;
 
-use self::{machine::Machine, world::World};
-use super::{Compiled, Context, Options, Site, Sources, compile};
+use self::machine::Machine;
+use super::{
+    Compiled, Context, Options, Site, Sources, compile,
+    world::{self, World},
+};
 use crate::spec::TraceSpec;
 
 /// Compiles a probe with the types of `world` for kernel and site.

@@ -12,6 +12,10 @@ const OLD_ENTRY_BYTES: usize = 12;
 const HEADER_BYTES: usize = 48;
 const ENTRY_BYTES: usize = 24;
 
+/// No path is longer (`PATH_MAX`, with its NUL). Without a limit, a cache whose entries all point to
+/// one endless string, as a container may have it, takes minutes.
+const STRING_UP_TO_BYTES: usize = 4096;
+
 /// `FLAG_ELF_LIBC6` with the flag of this machine.
 #[cfg(target_arch = "x86_64")]
 const NATIVE: u32 = 0x0303;
@@ -20,7 +24,7 @@ const NATIVE: u32 = 0x0a03;
 
 /// The libraries for this machine in the bytes of a cache: name and path. What is damaged is
 /// passed over.
-pub(super) fn libraries(cache: &[u8]) -> impl Iterator<Item = (&str, &Path)> {
+pub(crate) fn libraries(cache: &[u8]) -> impl Iterator<Item = (&str, &Path)> {
     let table = new_table(cache).unwrap_or_default();
     let count = number(table, NEW_MAGIC.len()).unwrap_or(0) as usize;
     let entries = table.get(HEADER_BYTES..).unwrap_or_default();
@@ -58,10 +62,11 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
-/// The string that starts `offset` bytes into the table.
+/// The string that starts `offset` bytes into the table, without its NUL.
 fn string(table: &[u8], offset: u32) -> Option<&[u8]> {
     let rest = table.get(offset as usize..)?;
-    rest.split(|&byte| byte == 0).next()
+    let rest = rest.get(..STRING_UP_TO_BYTES).unwrap_or(rest);
+    rest.get(..rest.iter().position(|&byte| byte == 0)?)
 }
 
 #[cfg(test)]
@@ -107,6 +112,16 @@ mod tests {
         both.extend([0; OLD_ENTRY_BYTES + 4]);
         both.extend(&new);
         assert_eq!(libraries(&both).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn endless_strings_are_passed_over() {
+        let path = "x".repeat(STRING_UP_TO_BYTES);
+        let bytes = cache(&[(NATIVE, "a", &path[1..]), (NATIVE, "b", &path)]);
+        let names: Vec<&str> = libraries(&bytes).map(|(name, _)| name).collect();
+        assert_eq!(names, ["a"]);
+        let cut_off = cache(&[(NATIVE, "a", "b")]);
+        assert_eq!(libraries(&cut_off[..cut_off.len() - 1]).count(), 0);
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Which files a spec's binary stands for.
 
-mod ld_cache;
+pub(crate) mod ld_cache;
 pub(crate) mod maps;
 mod process;
 mod root;

@@ -130,7 +130,7 @@ impl DebugSymbols {
     }
 }
 
-fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let reader = XzReader::new_mem_limit(packed, false, MINI_DECODER_KIB);
     let read = reader.take(MINI_UP_TO_BYTES + 1).read_to_end(&mut bytes)?;

@@ -108,11 +108,45 @@ impl Elf<'_> {
 }
 
 fn unpack(packed: CompressedData<'_>) -> Result<DebugSection, &'static str> {
-    if packed.uncompressed_size > UNPACKED_UP_TO_BYTES {
+    // All of it is allocated before the first byte is unpacked.
+    let most = (packed.data.len() as u64).saturating_mul(most_for_a_byte(packed.format));
+    if packed.uncompressed_size > most.min(UNPACKED_UP_TO_BYTES) {
         return Err("is too large");
     }
     let bytes = packed.decompress().map_err(|_| "can't be unpacked")?;
     Ok(DebugSection::Unpacked(Cow::into_owned(bytes)))
 }
 
+/// What a byte can unpack to: deflate repeats 258 bytes with two bits, zstd 128 KiB with four bytes.
+fn most_for_a_byte(format: CompressionFormat) -> u64 {
+    match format {
+        CompressionFormat::Zlib => 4 * 258,
+        _ => (128 << 10) / 4,
+    }
+}
+
 type Header = CompressionHeader64<object::NativeEndian>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_can_not_be_is_refused_before_it_is_allocated() {
+        for (format, most) in [
+            (CompressionFormat::Zlib, 1032),
+            (CompressionFormat::Zstandard, 32768),
+        ] {
+            let refused = |uncompressed_size| {
+                let packed = CompressedData {
+                    format,
+                    data: &[0; 10],
+                    uncompressed_size,
+                };
+                unpack(packed).expect_err("no compressed data")
+            };
+            assert_eq!(refused(10 * most), "can't be unpacked");
+            assert_eq!(refused(10 * most + 1), "is too large");
+        }
+    }
+}

@@ -15,7 +15,7 @@
 
 mod aliases;
 mod bias;
-mod debug_file;
+pub(crate) mod debug_file;
 mod debug_section;
 mod error;
 mod functions;
@@ -26,7 +26,7 @@ mod instructions;
 mod misread;
 mod names;
 mod symbols;
-mod usdt;
+pub(crate) mod usdt;
 mod usdt_operand;
 
 pub use aliases::{Extent, shown_name};

@@ -102,17 +102,17 @@ impl Elf<'_> {
 }
 
 /// A note as the file has it: three addresses and three texts.
-struct RawNote<'data> {
+pub(crate) struct RawNote<'data> {
     pc: u64,
     base: u64,
     semaphore: u64,
-    provider: &'data [u8],
-    name: &'data [u8],
-    arguments: &'data [u8],
+    pub(crate) provider: &'data [u8],
+    pub(crate) name: &'data [u8],
+    pub(crate) arguments: &'data [u8],
 }
 
 impl<'data> RawNote<'data> {
-    fn parse(mut rest: &'data [u8]) -> Option<Self> {
+    pub(crate) fn parse(mut rest: &'data [u8]) -> Option<Self> {
         let mut word = || {
             let (bytes, after) = rest.split_first_chunk()?;
             rest = after;

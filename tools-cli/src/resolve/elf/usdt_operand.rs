@@ -174,9 +174,12 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_bare = self.base.is_none() && self.index.is_none();
         match &self.symbol {
             Some(symbol) => write!(f, "{symbol}{:+}", self.displacement_bytes)?,
-            None if self.displacement_bytes != 0 => write!(f, "{}", self.displacement_bytes)?,
+            None if is_bare || self.displacement_bytes != 0 => {
+                write!(f, "{}", self.displacement_bytes)?;
+            }
             None => {}
         }
         let base = self.base.map_or(String::new(), |base| base.to_string());
@@ -436,7 +439,9 @@ fn number(text: &str) -> Option<i128> {
 }
 
 fn is_symbol(text: &str) -> bool {
+    // In front of a constant the dollar is a sign of its own.
     !text.is_empty()
+        && !text.starts_with('$')
         && text
             .chars()
             .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'))

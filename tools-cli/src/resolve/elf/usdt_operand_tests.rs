@@ -283,6 +283,39 @@ fn symbols_that_are_not_there_are_unsupported() {
     );
 }
 
+#[test]
+fn a_dollar_begins_no_symbol() {
+    for text in ["8@$$", "8@+$", "8@$x+$y", "8@$"] {
+        let operands = Operand::parse_all(text);
+        let is_refused = matches!(operands[0].place, Place::Unsupported(_));
+        assert!(is_refused, "{text}: {operands:?}");
+    }
+}
+
+#[test]
+fn what_is_shown_is_never_empty() {
+    for text in [
+        "8@0",
+        "-2@-0",
+        "4@16",
+        "8@(%rax)",
+        "8@0(,%rcx,8)",
+        "8@sym(%rip)",
+    ] {
+        let operands = Operand::parse_all(text);
+        let (sign, bytes) = (
+            if operands[0].is_signed { "-" } else { "" },
+            operands[0].bytes,
+        );
+        let shown = format!("{sign}{bytes}@{}", operands[0].place);
+        assert_eq!(
+            Operand::parse_all(&shown),
+            operands,
+            "{text} is shown as {shown}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(crate::property::cases(256))]
 

@@ -4,18 +4,18 @@ use super::KernelAddr;
 
 /// A function's symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Symbol<'a> {
+pub(crate) struct Symbol<'a> {
     /// Its name.
-    pub(super) name: &'a str,
+    pub(crate) name: &'a str,
     /// Where it starts; nothing where `kptr_restrict` hides it.
-    pub(super) address: Option<KernelAddr>,
+    pub(crate) address: Option<KernelAddr>,
     /// The module it is in.
-    pub(super) module: Option<&'a str>,
+    pub(crate) module: Option<&'a str>,
 }
 
 /// The functions in the text of `/proc/kallsyms`; other lines, and programs that the kernel lists
 /// there because they were compiled at run time, are passed over.
-pub(super) fn parse(text: &str) -> impl Iterator<Item = Symbol<'_>> + Clone {
+pub(crate) fn parse(text: &str) -> impl Iterator<Item = Symbol<'_>> + Clone {
     text.lines().filter_map(parse_line)
 }
 

@@ -1,8 +1,8 @@
 //! Functions of the kernel that can be probed.
 
 mod dangerous;
-mod kallsyms;
-mod traceable;
+pub(crate) mod kallsyms;
+pub(crate) mod traceable;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{super::Tracefs, kallsyms::Symbol};
 /// What a symbol must be in to be offered for a pattern.
 #[derive(Debug)]
-pub(super) enum Traceable {
+pub(crate) enum Traceable {
     /// The places that ftrace can patch, ascending (`available_filter_functions_addrs`, Linux 6.5).
     Addresses(Vec<u64>),
     /// The functions that it can patch, by name (`available_filter_functions`).
@@ -20,7 +20,7 @@ const SITE_WITHIN_BYTES: u64 = 16;
 
 impl Traceable {
     /// The best list that the kernel offers; one of addresses is of use only if symbols have some.
-    pub(super) fn read(tracefs: Option<&Tracefs>, by_address: bool) -> Self {
+    pub(crate) fn read(tracefs: Option<&Tracefs>, by_address: bool) -> Self {
         let read = |file| tracefs.and_then(|tracefs| tracefs.read(file).ok());
         if by_address && let Some(text) = read("available_filter_functions_addrs") {
             return Self::from_addresses(&text);
@@ -31,19 +31,19 @@ impl Traceable {
         Self::All
     }
 
-    pub(super) fn from_addresses(text: &str) -> Self {
+    pub(crate) fn from_addresses(text: &str) -> Self {
         let mut addresses: Vec<u64> = text.lines().filter_map(leading_address).collect();
         addresses.sort_unstable();
         Self::Addresses(addresses)
     }
 
-    fn from_names(text: &str) -> Self {
+    pub(crate) fn from_names(text: &str) -> Self {
         let names = text.lines().filter_map(|line| line.split(' ').next());
         Self::Names(names.map(str::to_owned).collect())
     }
 
     /// Whether `symbol` may be probed, as far as can be said.
-    pub(super) fn contains(&self, symbol: &Symbol<'_>) -> bool {
+    pub(crate) fn contains(&self, symbol: &Symbol<'_>) -> bool {
         match (self, symbol.address) {
             (Self::Addresses(sites), Some(address)) => {
                 let first = sites.partition_point(|&site| site < address.0);

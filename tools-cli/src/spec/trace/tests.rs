@@ -379,6 +379,17 @@ fn nesting_has_an_end() {
     read(&format!("f (1{})", " + 1".repeat(90)));
 }
 
+#[test]
+fn what_a_terminal_obeys_is_escaped_in_all_mistakes() {
+    for text in ["f \"%\u{3}d %s\"", "f \"\", 'a\u{1b}'", "f\u{7} (x"] {
+        let mistakes = TraceSpec::parse(text).expect_err("refused").to_string();
+        assert!(
+            !mistakes.contains(['\u{3}', '\u{7}', '\u{1b}']),
+            "{mistakes:?}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(crate::property::cases(4000))]
 

@@ -207,7 +207,9 @@ impl<'a> Reader<'a> {
                 &mut |_, found, _| {
                     let name = found.name;
                     let name = name.and_then(|name| self.dwarf.attr_string(&unit, name).ok());
-                    names.extend(name.map(|name| name.to_string_lossy().into_owned()));
+                    let name = name.map(|name| name.to_string_lossy().into_owned());
+                    // What has none may be written as having an empty one.
+                    names.extend(name.filter(|name| !name.is_empty()));
                     false
                 },
             );

@@ -72,6 +72,51 @@ fn prototype(dwarf: &Dwarf, function: &str) -> Prototype {
         .unwrap_or_else(|| panic!("no prototype of {function}"))
 }
 
+#[test]
+fn an_empty_name_is_not_offered() {
+    const NAME: &[u8] = b"nameless_one";
+    let folder = Folder::new("dwarf-empty-name");
+    let make = "gcc -g -shared -nostdlib -o program source.c";
+    let image = folder.compile("struct nameless_one { int n; } one;", make);
+    let mut bytes = image.data().to_vec();
+    let windows = bytes.windows(NAME.len());
+    let places: Vec<usize> = windows
+        .enumerate()
+        .filter_map(|(at, window)| (window == NAME).then_some(at))
+        .collect();
+    for at in places {
+        bytes[at] = 0;
+    }
+    let changed = Image::from_bytes(Path::new("/changed"), bytes);
+    let names = |image| open(image, DebugSymbols::none()).names(Keyword::Struct);
+    assert_eq!((names(image).len(), names(changed).len()), (1, 0));
+}
+
+#[test]
+fn a_unit_that_ends_behind_all_addresses_has_no_code() {
+    let folder = Folder::new("dwarf-endless-unit");
+    let make = "gcc -g -gdwarf-5 -shared -nostdlib -o program source.c";
+    let image = folder.compile("int f(void) { return 1; }", make);
+    let elf = image.elf().expect("valid");
+    let found = elf.find_functions(&Pattern::glob("f"), &DebugSymbols::none());
+    let start = found.expect("readable").functions[0]
+        .address
+        .0
+        .to_ne_bytes();
+    let Ok(Some(DebugSection::InFile(info))) = elf.debug_section(".debug_info") else {
+        panic!("it is not packed");
+    };
+    let mut bytes = image.data().to_vec();
+    let unit = bytes[info.clone()]
+        .windows(8)
+        .position(|word| word == start);
+    let size = info.start + unit.expect("it begins with the function") + 8;
+    bytes[size..size + 8].fill(0xff);
+    let changed = Image::from_bytes(Path::new("/changed"), bytes);
+    let dwarf = open(changed, DebugSymbols::none());
+    assert_eq!(dwarf.prototype_at(VirtAddr(u64::MAX)), Ok(None));
+}
+
 fn parameter_names(prototype: &Prototype) -> Vec<&str> {
     let parameters = prototype.parameters.iter();
     parameters

@@ -348,6 +348,9 @@ impl<'a> Reader<'a> {
             let Ok(unit) = self.read_unit(number) else {
                 continue;
             };
+            if ends_behind_all_addresses(&unit) {
+                continue;
+            }
             let Ok(mut ranges) = self.dwarf.unit_ranges(&unit) else {
                 continue;
             };
@@ -359,6 +362,16 @@ impl<'a> Reader<'a> {
         }
         Ok(None)
     }
+}
+
+/// Whether the start and the size of a unit's code are damaged: gimli adds them without a check.
+fn ends_behind_all_addresses(unit: &Unit<'_>) -> bool {
+    let root = unit.header.root_offset();
+    let end = unit
+        .entry(root)
+        .ok()
+        .and_then(|root| root.attr_value(dw::DW_AT_high_pc));
+    matches!(end, Some(AttributeValue::Udata(size)) if unit.low_pc.checked_add(size).is_none())
 }
 
 /// The sections as gimli takes them.

@@ -1,4 +1,6 @@
-//! Types for tests: a small kernel.
+//! Types for tests and for the fuzzer: a small kernel.
+
+#![cfg_attr(not(test), expect(dead_code, reason = "the tests use more of it"))]
 
 use std::collections::HashMap;
 
@@ -14,7 +16,7 @@ use crate::{
 
 /// A description of types that is made in memory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct World {
+pub(crate) struct World {
     types: Vec<Type>,
     named: HashMap<(Keyword, String), TypeId>,
     functions: HashMap<String, Prototype>,
@@ -57,26 +59,26 @@ impl TypeSource for World {
 }
 
 /// Types of the small kernel by short names.
-pub(super) struct Ids {
-    pub(super) void: TypeId,
-    pub(super) char: TypeId,
-    pub(super) float: TypeId,
-    pub(super) ints: HashMap<(u64, bool), TypeId>,
-    pub(super) char_pointer: TypeId,
-    pub(super) color: TypeId,
-    pub(super) thing_pointer: TypeId,
-    pub(super) sock_pointer: TypeId,
-    pub(super) array16: TypeId,
-    pub(super) ints_array: TypeId,
-    pub(super) big: TypeId,
+pub(crate) struct Ids {
+    pub(crate) void: TypeId,
+    pub(crate) char: TypeId,
+    pub(crate) float: TypeId,
+    pub(crate) ints: HashMap<(u64, bool), TypeId>,
+    pub(crate) char_pointer: TypeId,
+    pub(crate) color: TypeId,
+    pub(crate) thing_pointer: TypeId,
+    pub(crate) sock_pointer: TypeId,
+    pub(crate) array16: TypeId,
+    pub(crate) ints_array: TypeId,
+    pub(crate) big: TypeId,
     /// A structure that fits in two registers.
-    pub(super) pair: TypeId,
+    pub(crate) pair: TypeId,
     /// One that is passed in floating-point registers.
-    pub(super) point: TypeId,
+    pub(crate) point: TypeId,
 }
 
 impl Ids {
-    pub(super) fn int(&self, bytes: u64, is_signed: bool) -> TypeId {
+    pub(crate) fn int(&self, bytes: u64, is_signed: bool) -> TypeId {
         self.ints[&(bytes, is_signed)]
     }
 }
@@ -142,7 +144,7 @@ impl World {
     ///     bool flag; float f; struct opaque *opaque;                     // 108, 112, 120
     /// };                                                                 // 128
     /// ```
-    pub(super) fn kernel() -> (Self, Ids) {
+    pub(crate) fn kernel() -> (Self, Ids) {
         let mut world = Self::default();
         let void = world.add(Type::Void);
         let mut ints = HashMap::new();
@@ -298,7 +300,7 @@ impl World {
 }
 
 /// A kernel function with these parameters and result.
-pub(super) fn function(parameters: &[(&str, TypeId)], returns: TypeId) -> FunctionSite {
+pub(crate) fn function(parameters: &[(&str, TypeId)], returns: TypeId) -> FunctionSite {
     FunctionSite {
         prototype: Some(Prototype {
             parameters: parameters
@@ -318,7 +320,7 @@ pub(super) fn function(parameters: &[(&str, TypeId)], returns: TypeId) -> Functi
 }
 
 /// A function of which nothing is known.
-pub(super) fn unknown_function(space: Space, at_return: bool) -> Site {
+pub(crate) fn unknown_function(space: Space, at_return: bool) -> Site {
     Site::Function(FunctionSite {
         prototype: None,
         at_return,
@@ -328,7 +330,7 @@ pub(super) fn unknown_function(space: Space, at_return: bool) -> Site {
 }
 
 /// A tracepoint with a field of each kind.
-pub(super) fn tracepoint(ids: &Ids, is_syscall: bool) -> Site {
+pub(crate) fn tracepoint(ids: &Ids, is_syscall: bool) -> Site {
     let field = |name: &str, type_id, offset_bytes, bytes, location| Field {
         name: name.to_owned(),
         type_id,
@@ -356,7 +358,7 @@ pub(super) fn tracepoint(ids: &Ids, is_syscall: bool) -> Site {
 }
 
 /// A USDT probe with these operands.
-pub(super) fn usdt(operands: &[(u8, bool, OperandPlace)]) -> Site {
+pub(crate) fn usdt(operands: &[(u8, bool, OperandPlace)]) -> Site {
     let operand = |(bytes, is_signed, place): &(u8, bool, OperandPlace)| Operand {
         bytes: *bytes,
         is_signed: *is_signed,
