@@ -20,21 +20,35 @@ fn counting() -> String {
     )
 }
 
-#[test]
-fn on_a_terminal_the_table_is_redrawn_and_its_totals_stay() {
+/// What is shown on a terminal of that kind.
+fn shown_on(terminal: &str) -> String {
     let output = Command::new("script")
         .args(["--quiet", "--return", "--command", &counting(), "/dev/null"])
+        .env("TERM", terminal)
         .stdin(Stdio::null())
         .output()
         .expect("util-linux has it");
-    let shown = String::from_utf8_lossy(&output.stdout);
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{shown}");
+    shown
+}
+
+#[test]
+fn on_a_terminal_the_table_is_redrawn_and_its_totals_stay() {
+    let shown = shown_on("xterm");
     let (_, rest) = shown.split_once(ENTER).expect("another screen");
     let (drawn, after) = rest.split_once(LEAVE).expect("the terminal's own screen");
     assert!(drawn.matches("COUNT/s").count() > 2, "{shown}");
     assert!(drawn.contains("syscalls:sys_enter_getppid"), "{shown}");
     assert!(after.contains("\x1b[?25h"), "no cursor: {shown}");
     assert!(after.contains(&format!(" {CALLS}\r\n")), "{shown}");
+}
+
+#[test]
+fn on_a_terminal_that_can_not_the_tables_follow_each_other() {
+    let shown = shown_on("dumb");
+    assert!(!shown.contains('\x1b'), "{shown}");
+    assert!(shown.matches("FUNC ").count() > 2, "{shown}");
 }
 
 #[test]

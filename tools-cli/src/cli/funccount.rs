@@ -1,6 +1,7 @@
 //! funccount's flags.
 
 use std::{
+    env,
     io::{self, IsTerminal as _},
     time::Duration,
 };
@@ -84,6 +85,11 @@ impl From<By> for common::By {
     }
 }
 
+/// Whether stdout is a terminal that knows how to draw over what is there.
+fn can_be_redrawn() -> bool {
+    io::stdout().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 impl Args {
     pub(super) fn request(&self) -> anyhow::Result<(Request, Options)> {
         let mut request = self.run.request(self.duration)?;
@@ -102,7 +108,7 @@ impl Args {
                 top: self.top.map(|top| top as usize),
             },
             groups: self.groups,
-            live: self.live && io::stdout().is_terminal(),
+            live: self.live && can_be_redrawn(),
             show_program: self.debug,
         };
         Ok((request, options))
