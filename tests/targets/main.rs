@@ -7,3 +7,4 @@ mod java;
 mod libc;
 mod live;
 mod postgres;
+mod recipes;

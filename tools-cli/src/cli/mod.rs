@@ -4,6 +4,7 @@ mod complete;
 mod doctor;
 mod filters;
 mod funccount;
+mod help;
 mod install;
 mod list;
 mod man;
@@ -32,7 +33,7 @@ const BAD_COMMAND_LINE: u8 = 2;
 
 /// Count and trace what the kernel and programs do.
 #[derive(Parser)]
-#[command(name = "probekit", version)]
+#[command(name = "probekit", version, disable_help_subcommand = true)]
 struct Probekit {
     #[command(subcommand)]
     tool: Tool,
@@ -49,6 +50,7 @@ enum Tool {
     Complete(complete::WordArgs),
     Man(man::Args),
     Install(install::Args),
+    Help(help::Args),
 }
 
 /// A command line that clap took and we do not.
@@ -107,7 +109,8 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
             | Tool::Completions(_)
             | Tool::Complete(_)
             | Tool::Man(_)
-            | Tool::Install(_) => false,
+            | Tool::Install(_)
+            | Tool::Help(_) => false,
         },
     };
     match tool {
@@ -128,6 +131,7 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         Tool::Completions(args) => args.write(console.results),
         Tool::Complete(args) => args.write(console.results),
         Tool::Man(args) => args.write(console.results),
+        Tool::Help(args) => args.write(console.results),
         Tool::Install(args) => tool::install::run(&args.request()?, &mut console),
     }
 }
