@@ -14,22 +14,26 @@ mod trace;
 
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::Parser;
 
 use crate::{
     render::escape_lines,
-    tool::{self, Console, Status},
+    tool::{self, Console, Progress, Status},
 };
 
 /// The exit status of a run that failed.
 const FAILED: u8 = 1;
 /// The exit status of a command line that makes no sense; clap exits with the same.
 const BAD_COMMAND_LINE: u8 = 2;
+
+/// How long something may take before it is told.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Count and trace what the kernel and programs do.
 #[derive(Parser)]
@@ -96,10 +100,17 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         .enable_all()
         .build()?;
     let mut results = io::stdout().lock();
-    let mut messages = io::stderr().lock();
+    // Not locked: what takes long is told there by another thread.
+    let mut messages = io::stderr();
+    let progress = if messages.is_terminal() {
+        Progress::new(Box::new(io::stderr()), PATIENCE)
+    } else {
+        Progress::default()
+    };
     let mut console = Console {
         results: &mut results,
         messages: &mut messages,
+        progress,
         verbose: match tool {
             Tool::Funccount(args) => args.verbose,
             Tool::Stackcount(args) => args.verbose,

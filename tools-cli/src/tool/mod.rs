@@ -7,6 +7,7 @@ mod follow;
 pub mod funccount;
 pub mod install;
 pub mod list;
+mod progress;
 mod session;
 pub mod stackcount;
 pub mod trace;
@@ -14,7 +15,7 @@ mod wait;
 
 use std::io::{self, Write};
 
-pub use self::{filters::Filters, session::Request};
+pub use self::{filters::Filters, progress::Progress, session::Request};
 use crate::render::escape_lines;
 
 /// Where a tool writes.
@@ -25,12 +26,15 @@ pub struct Console<'a> {
     pub messages: &'a mut dyn Write,
     /// Whether details are wanted.
     pub verbose: bool,
+    /// Who is told what takes long.
+    pub progress: Progress,
 }
 
 impl Console<'_> {
     /// Writes a line of what is not a result, safe for a terminal. That it can't be written is no
     /// reason to stop.
     pub fn say(&mut self, line: impl std::fmt::Display) {
+        self.progress.make_way();
         let _ = writeln!(self.messages, "{}", escape_lines(&line.to_string()));
     }
 

@@ -114,6 +114,10 @@ impl Session {
             .follow_forks
             .then(|| follow::attach(&loader))
             .transpose()?;
+        let working = console.progress.working(format!(
+            "attaching {} probes",
+            Grouped(resolved.probes.len() as u64)
+        ));
         let (loader, probes, attached) = attach_unless_stopped(
             loader,
             resolved.probes,
@@ -123,6 +127,7 @@ impl Session {
             console,
         )
         .await?;
+        drop(working);
         let session = Self {
             bodies,
             waiter: Waiter::start(signals, request.interval, request.duration, targets),
@@ -232,7 +237,9 @@ impl Session {
         console.say("Detaching...");
         let start = Instant::now();
         drop(self.following);
+        let working = console.progress.working("detaching");
         let lingering = self.attached.detach();
+        drop(working);
         console.detail(format_args!("detached in {:.1?}", start.elapsed()));
         if lingering > 0 {
             console.say(format_args!(
@@ -368,7 +375,9 @@ pub(super) fn resolve(request: &Request, console: &mut Console<'_>) -> anyhow::R
         pids: request.filters.pids.clone(),
         only_them: !request.filters.follow_forks,
     };
+    let working = console.progress.working("looking for what to probe");
     let resolved = resolve::resolve(&request.specs, &scope)?;
+    drop(working);
     for note in &resolved.notes {
         console.say(format_args!("note: {note}"));
     }

@@ -187,7 +187,9 @@ impl<'a> Report<'a> {
     fn write(&mut self, stacks: &mut Stacks, console: &mut Console<'_>) -> anyhow::Result<()> {
         let (counted, code) = stacks.take()?;
         let frames = counted.iter().flat_map(|(stack, _)| frames(stack));
+        let working = console.progress.working("reading symbols");
         self.symbolizer.find(frames, code);
+        drop(working);
         let rows: Vec<StackRow<'_>> = counted
             .iter()
             .map(|(stack, count)| row(&self.symbolizer, stack, *count))
