@@ -1,5 +1,6 @@
 //! The commands of `probekit help recipes`, as they are written: what can be run here is run, the
-//! others are compiled for what is there. The README has the same ones.
+//! others are compiled for what is there. The README has the same ones. And so for the examples of
+//! each tool's --help.
 
 use std::{
     fs,
@@ -44,6 +45,7 @@ impl Kitchen {
     fn run(&self, command: &str) -> Finished {
         let path = std::env::var("PATH").unwrap_or_default();
         let command = command.replace(POSTGRESQL, &self.postgresql);
+        let tools = self.folder.path().display();
         let mut shell = Command::new("sh");
         shell
             .args(["-c", &command.replace(JAVA, &self.java)])
@@ -153,19 +155,45 @@ fn what_other_tools_commands_are_translated_to_is_understood() {
     let translations = translations();
     assert!(translations.len() > 25, "{translations:#?}");
     for command in translations {
-        let (tool, rest) = command.split_once(' ').expect("arguments");
-        let checked = match tool {
-            "trace" => format!("trace --dry-run {rest}"),
-            "probekit" => continue,
-            // They can't be compiled only: that there are such probes is what is to be known.
-            _ => {
-                let probes = rest.split(' ').filter(|word| word.contains([':', '_']));
-                let lists = probes.map(|probe| format!("probekit list {probe}"));
-                lists.collect::<Vec<_>>().join(" && ")
-            }
-        };
-        let finished = kitchen.run(&checked);
-        assert!(finished.status.success(), "{checked}: {finished:#?}");
+        check_probes(&kitchen, command);
+    }
+}
+
+/// Compiles what trace is asked, and looks up what the others count, without running anything.
+fn check_probes(kitchen: &Kitchen, command: &str) {
+    let (tool, rest) = command.split_once(' ').expect("arguments");
+    let (rest, _) = rest.split_once(" -- ").unwrap_or((rest, ""));
+    let checked = match tool {
+        "trace" => format!("trace --dry-run {rest}"),
+        "probekit" => command.to_owned(),
+        _ => {
+            let syntax = if rest.contains("-r ") { "-r" } else { "" };
+            let probes = rest.split(' ').filter(|word| word.contains([':', '_']));
+            let lists = probes.map(|probe| format!("probekit list {syntax} {probe}"));
+            lists.collect::<Vec<_>>().join(" && ")
+        }
+    };
+    assert!(!checked.is_empty(), "{command}");
+    let finished = kitchen.run(&checked);
+    assert!(finished.status.success(), "{checked}: {finished:#?}");
+}
+
+#[test]
+fn examples_of_help_are_understood() {
+    let kitchen = Kitchen::new();
+    for tool in ["funccount", "stackcount", "trace", "list"] {
+        let help = kitchen.run(&format!("probekit {tool} --help")).stdout;
+        let (_, examples) = help.split_once("\nExamples:\n").expect("examples");
+        let lines = examples.lines().filter_map(|line| line.strip_prefix("  "));
+        let commands = lines.filter(|line| !line.starts_with(' '));
+        let commands: Vec<&str> = commands
+            .map(|line| line.split("  ").next().unwrap_or(line))
+            .collect();
+        assert!(commands.len() > 5, "{help}");
+        for command in commands {
+            // A process that is there: the shell that runs it.
+            check_probes(&kitchen, &command.replace("-p 185", "-p $$"));
+        }
     }
 }
 

@@ -21,7 +21,7 @@ Examples:
   funccount -i 1 -d 10 c:malloc      malloc of the C library, each second for ten
   funccount -p 185 'c:*alloc'        in process 185 only
   funccount -r 'c:(read|write)$'     by a regular expression
-  funccount 't:syscalls:sys_enter_*' system calls
+  funccount 't:syscalls:sys_exit_*'  system calls
   funccount 'u:postgres:query*'      USDT probes of a program
   funccount --by comm t:syscalls:sys_enter_openat
                                      which programs open files

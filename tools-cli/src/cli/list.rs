@@ -16,7 +16,7 @@ Examples:
   probekit list '*:*nanosleep*'       kernel functions and tracepoints
   probekit list -v c:malloc           a function of the C library, as C declares it
   probekit list 'u:postgres:*'        USDT probes of a program
-  probekit list -l c                  all USDT probes of the C library
+  probekit list -l postgres           all USDT probes of a program
   probekit list -l c 'mem*'           functions and USDT probes of the C library
   probekit list -p 185                all USDT probes of a process and its libraries
   probekit list -p 185 '*gc*'         functions and USDT probes there";
