@@ -188,6 +188,12 @@ pub struct EventHeader {
     pub user_bytes: u32,
 }
 
+/// What the generated function `predicate` returns for an event that passes.
+pub const PASSED: u64 = 1;
+
+/// The same for an event of which that can't be told: memory that it needs is not there.
+pub const UNREADABLE: u64 = 2;
+
 /// The 64-bit constant that the placeholder of the generated function `predicate` consists of.
 pub const PREDICATE_PLACEHOLDER: u64 = 0x7072_6564_6963_6174;
 
@@ -257,11 +263,21 @@ impl CommFilter {
     }
 }
 
+/// How many losses of each kind, on each CPU, are told of in the log one by one.
+pub const TOLD_LOSSES: u64 = 16;
+
+/// The number of a probe in the log, where it is not known.
+pub const NO_PROBE: u32 = u32::MAX;
+
 /// What can go wrong on the kernel side; each has a per-CPU counter in the map `LOSSES`.
+///
+/// In the log there is a line of four numbers for each: the kind, the probe's number (or
+/// [`NO_PROBE`]), the thread as the caller's PID namespace numbers it (or 0), and a detail.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// A child of a followed process had no room in the table and is not counted.
+    /// A child of a followed process had no room in the table and is not counted. The detail is its
+    /// number in the initial PID namespace.
     NotFollowed = 0,
     /// A stack was not counted: the table of stacks was full.
     StackTable = 1,
@@ -271,17 +287,20 @@ pub enum Loss {
     StackBuffers = 3,
     /// An event was not shown: the buffer was full.
     Event = 4,
-    /// A value could not be read because its memory was not there.
+    /// A value could not be read because its memory was not there. The detail has a bit for each such
+    /// value of the message.
     Fault = 5,
     /// A return was not shown: what was saved at the function's entry is not there.
     Entry = 6,
     /// An event was not counted: the table of groups was full.
     Groups = 7,
+    /// An event was not shown: its condition needs memory that was not there.
+    Condition = 8,
 }
 
 impl Loss {
     /// All kinds, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotFollowed,
         Self::StackTable,
         Self::StackFrames,
@@ -290,6 +309,7 @@ impl Loss {
         Self::Fault,
         Self::Entry,
         Self::Groups,
+        Self::Condition,
     ];
     /// Number of kinds.
     pub const COUNT: u32 = Self::ALL.len() as u32;

@@ -3,9 +3,15 @@
 use core::{arch::asm, ffi::c_void};
 
 use aya_ebpf::helpers::generated::bpf_get_attach_cookie;
-use probes_common::COOKIE_PLACEHOLDER;
+use probes_common::{COOKIE_PLACEHOLDER, COOKIE_PROBE};
 
 use crate::settings::setting;
+
+/// The number of the probe that fired.
+#[inline(always)]
+pub(crate) fn probe(ctx: *mut c_void) -> u32 {
+    (cookie(ctx) & COOKIE_PROBE) as u32
+}
 
 /// The cookie of the probe that fired.
 #[inline(always)]

@@ -2,9 +2,7 @@
 
 use core::ffi::c_void;
 
-use probes_common::COOKIE_PROBE;
-
-use crate::{cookie::cookie, counter, filter, maps::COUNTS, task_stack};
+use crate::{cookie::probe, counter, filter, maps::COUNTS, task_stack};
 
 /// Counts the event.
 #[unsafe(no_mangle)]
@@ -14,6 +12,6 @@ extern "C" fn count(ctx: *mut c_void) -> u32 {
     if !filter::passes() {
         return 0;
     }
-    counter::increment(&COUNTS, (cookie(ctx) & COOKIE_PROBE) as u32);
+    counter::increment(&COUNTS, probe(ctx));
     0
 }

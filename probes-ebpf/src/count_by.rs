@@ -3,13 +3,14 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::{bpf_get_current_comm, generated::bpf_get_smp_processor_id};
-use probes_common::{By, COMM_BYTES, COOKIE_PROBE, Group, GroupKey, Loss};
+use probes_common::{By, COMM_BYTES, Group, GroupKey, Loss};
 
 use crate::{
-    cookie::cookie,
+    cookie::probe,
     counter,
     filter::{self, Task},
-    maps::{GROUPS, LOSSES},
+    loss,
+    maps::GROUPS,
     settings::setting,
     task_stack,
 };
@@ -29,7 +30,7 @@ extern "C" fn count_by(ctx: *mut c_void) -> u32 {
         } else {
             [0; COMM_BYTES]
         },
-        probe: (cookie(ctx) & COOKIE_PROBE) as u32,
+        probe: probe(ctx),
         id: id(by),
     };
     if add_one(&key) {
@@ -42,7 +43,7 @@ extern "C" fn count_by(ctx: *mut c_void) -> u32 {
     const NO_EXIST: u64 = 1;
     // Somebody else may have been faster.
     if GROUPS.insert(&key, &first, NO_EXIST).is_err() && !add_one(&key) {
-        counter::increment(&LOSSES, Loss::Groups as u32);
+        loss::count(Loss::Groups, key.probe, 0);
     }
     0
 }

@@ -6,14 +6,17 @@ use aya_ebpf::maps::PerCpuArray;
 
 use crate::settings::setting;
 
-/// Adds one to this CPU's counter number `index`; nothing if there is none.
+/// Adds one to this CPU's counter number `index`, and gives about what it was before; nothing if
+/// there is none.
 #[inline(always)]
-pub(crate) fn increment(counters: &PerCpuArray<u64>, index: u32) {
+pub(crate) fn increment(counters: &PerCpuArray<u64>, index: u32) -> u64 {
     let Some(counter) = counters.get_ptr_mut(index) else {
-        return;
+        return 0;
     };
+    // SAFETY: the pointer is to this CPU's slot of a map value.
+    let before = unsafe { counter.read() };
     if setting!(preemptible) != 0 {
-        // SAFETY: the pointer is to this CPU's slot of a map value.
+        // SAFETY: the pointer as above.
         unsafe { increment_shared(counter) };
     } else {
         // SAFETY: the pointer as above. No other program counts here meanwhile: the kernel runs one
@@ -21,6 +24,7 @@ pub(crate) fn increment(counters: &PerCpuArray<u64>, index: u32) {
         // kernel/trace/bpf_trace.c).
         unsafe { *counter += 1 };
     }
+    before
 }
 
 /// Adds one to a counter that others count in at the same time.

@@ -7,10 +7,10 @@
 use core::{arch::asm, ffi::c_void};
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel};
-use probes_common::{COOKIE_PROBE, ENTRY_PLACEHOLDER, SAVED_VALUES};
+use probes_common::{ENTRY_PLACEHOLDER, SAVED_VALUES};
 
 use crate::{
-    cookie::cookie,
+    cookie::probe,
     filter::{self, Task},
     maps::SAVED,
     settings::setting,
@@ -53,7 +53,7 @@ extern "C" fn enter(ctx: *mut c_void) -> u32 {
     let call = Call {
         stack_pointer: stack_pointer + RETURN_ADDRESS_BYTES,
         tid: Task::current().tid(),
-        probe: (cookie(ctx) & COOKIE_PROBE) as u32 + 1,
+        probe: probe(ctx) + 1,
     };
     let mut saved = Saved {
         time_ns: 0,

@@ -3,14 +3,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use probes_common::Loss;
+use probes_common::{Loss, NO_PROBE};
 
-use crate::{
-    counter,
-    filter::Task,
-    maps::{FOLLOWED, LOSSES},
-    settings::setting,
-};
+use crate::{filter::Task, loss, maps::FOLLOWED, settings::setting};
 
 /// On `sched:sched_process_fork`, in the parent: remembers the child. A thread is remembered under
 /// its own number, which does no harm and goes with the thread.
@@ -21,7 +16,7 @@ extern "C" fn follow_fork(ctx: *const c_void) -> u32 {
         && let Some(child) = read_pid(ctx, setting!(fork_child_offset))
         && FOLLOWED.insert(child, 1, 0).is_err()
     {
-        counter::increment(&LOSSES, Loss::NotFollowed as u32);
+        loss::count(Loss::NotFollowed, NO_PROBE, child.into());
     }
     0
 }

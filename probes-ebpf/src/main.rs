@@ -15,6 +15,7 @@ mod counter;
 mod entry;
 mod filter;
 mod follow;
+mod loss;
 mod maps;
 mod settings;
 mod stack;

@@ -5,12 +5,13 @@ use core::{arch::asm, ffi::c_void, slice};
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_get_current_task,
 };
-use probes_common::{Loss, STACK_BUFFERS, StackHeader, StackKey};
+use probes_common::{Loss, NO_PROBE, STACK_BUFFERS, StackHeader, StackKey};
 
 use crate::{
     counter,
     filter::{self, Task},
-    maps::{BUFFERS, FRAMES, LOSSES, STACKS, TAKEN},
+    loss,
+    maps::{BUFFERS, FRAMES, STACKS, TAKEN},
     settings::setting,
     task_stack, walk,
 };
@@ -42,7 +43,7 @@ extern "C" fn stack_preemptible(ctx: *mut c_void) -> u32 {
             count_in_buffer(ctx, index);
             fetch_and(taken, !(1 << index));
         }
-        None => counter::increment(&LOSSES, Loss::StackBuffers as u32),
+        None => loss::count(Loss::StackBuffers, NO_PROBE, 0),
     }
     0
 }
@@ -213,11 +214,11 @@ fn remember(key: &StackKey, header: *mut StackHeader, frame_bytes: u32) {
     // SAFETY: the record is in our buffer, written up to there.
     let record = unsafe { slice::from_raw_parts(header.cast::<u8>(), record_bytes) };
     if FRAMES.output::<[u8]>(record, 0).is_err() {
-        counter::increment(&LOSSES, Loss::StackFrames as u32);
+        loss::count(Loss::StackFrames, NO_PROBE, frame_bytes.into());
         return;
     }
     const NO_EXIST: u64 = 1;
     if STACKS.insert(key, 1, NO_EXIST).is_err() && !add_one(key) {
-        counter::increment(&LOSSES, Loss::StackTable as u32);
+        loss::count(Loss::StackTable, NO_PROBE, 0);
     }
 }

@@ -11,15 +11,15 @@ use aya_ebpf::{
     maps::ring_buf::RingBufBytes,
 };
 use probes_common::{
-    COMM_BYTES, COOKIE_PROBE, EventHeader, Loss, PREDICATE_PLACEHOLDER, VALUES_PLACEHOLDER,
+    COMM_BYTES, EventHeader, Loss, PASSED, PREDICATE_PLACEHOLDER, UNREADABLE, VALUES_PLACEHOLDER,
 };
 
 use crate::{
-    cookie::cookie,
-    counter,
+    cookie::probe,
     entry::{self, Saved},
     filter::{self, Task},
-    maps::{EVENTS, LOSSES},
+    loss,
+    maps::EVENTS,
     settings::setting,
     task_stack, walk,
 };
@@ -35,7 +35,7 @@ extern "C" fn trace(ctx: *mut c_void) -> u32 {
     if setting!(stack_pointer_offset) == 0 {
         send(ctx, ptr::null());
     } else if !send_return(ctx) {
-        counter::increment(&LOSSES, Loss::Entry as u32);
+        loss::count(Loss::Entry, probe(ctx), 0);
     }
     0
 }
@@ -43,7 +43,7 @@ extern "C" fn trace(ctx: *mut c_void) -> u32 {
 /// Sends a record that needs what was saved at the function's entry; false if it is not there.
 #[inline(always)]
 fn send_return(ctx: *mut c_void) -> bool {
-    let Some(call) = entry::returning(ctx, (cookie(ctx) & COOKIE_PROBE) as u32) else {
+    let Some(call) = entry::returning(ctx, probe(ctx)) else {
         return false;
     };
     let Some(saved) = entry::saved(&call) else {
@@ -58,8 +58,10 @@ fn send_return(ctx: *mut c_void) -> bool {
 /// the generated functions ask for it.
 #[inline(always)]
 fn send(ctx: *mut c_void, saved: *const Saved) {
-    if predicate(ctx, saved) == 0 {
-        return;
+    match predicate(ctx, saved) {
+        PASSED => {}
+        UNREADABLE => return loss::count(Loss::Condition, probe(ctx), 0),
+        _ => return,
     }
     let task = Task::current_in_namespace();
     let tgid = task.map_or(0, Task::tgid);
@@ -68,7 +70,7 @@ fn send(ctx: *mut c_void, saved: *const Saved) {
         return;
     }
     let Some(mut record) = EVENTS.reserve_bytes(record_bytes(), 0) else {
-        counter::increment(&LOSSES, Loss::Event as u32);
+        loss::count(Loss::Event, probe(ctx), 0);
         return;
     };
     let header: *mut EventHeader = record.as_mut_ptr().cast();
@@ -81,7 +83,7 @@ fn send(ctx: *mut c_void, saved: *const Saved) {
     // SAFETY: the pointers are into the record; the helpers have no conditions.
     unsafe {
         (*header).time_ns = bpf_ktime_get_ns();
-        (*header).probe = (cookie(ctx) & COOKIE_PROBE) as u32;
+        (*header).probe = probe(ctx);
         (*header).cpu = bpf_get_smp_processor_id();
         (*header).tgid = tgid;
         (*header).tid = task.map_or(0, Task::tid);
@@ -89,8 +91,9 @@ fn send(ctx: *mut c_void, saved: *const Saved) {
         (*header).kernel_bytes = kernel_bytes;
         (*header).user_bytes = user_bytes;
     }
-    if self::values(ctx, values, saved) != 0 {
-        counter::increment(&LOSSES, Loss::Fault as u32);
+    let unreadable = self::values(ctx, values, saved);
+    if unreadable != 0 {
+        loss::count(Loss::Fault, probe(ctx), unreadable);
     }
     submit(record);
 }
@@ -132,7 +135,8 @@ fn submit(record: RingBufBytes<'_>) {
     record.submit(flags.into());
 }
 
-/// Replaced by what the probe's predicate is compiled to: not 0 if the event counts.
+/// Replaced by what the probe's predicate is compiled to: [`PASSED`] if the event counts,
+/// [`UNREADABLE`] if that can't be told, and 0.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn predicate(ctx: *mut c_void, saved: *const Saved) -> u64 {
@@ -145,8 +149,8 @@ extern "C" fn predicate(ctx: *mut c_void, saved: *const Saved) -> u64 {
     result
 }
 
-/// Replaced by what the probe's message is compiled to: writes the values; not 0 if one could not
-/// be read.
+/// Replaced by what the probe's message is compiled to: writes the values; gives a bit for each that
+/// could not be read.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn values(ctx: *mut c_void, values: *mut u8, saved: *const Saved) -> u64 {

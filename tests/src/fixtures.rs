@@ -92,11 +92,22 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     pack_debug_data(directory)
 }
 
-/// A program with a symbol that no assembler would take.
+/// A program with symbols that no assembler would take: one that is for terminals, and one for those
+/// who draw and fold stacks, where a number behind a space is a count.
 fn build_with_hostile_name(directory: &Path, source: &str) -> anyhow::Result<()> {
-    run(directory, &["gcc", "-O2", "-c", "-o", "escape.o", source])?;
-    let renaming = "--redefine-sym=pk_evil=pk_evil_\x1b[2J";
-    run(directory, &["objcopy", renaming, "escape.o"])?;
+    let compiler = ["gcc", "-O2", "-fno-omit-frame-pointer", "-c"];
+    run(
+        directory,
+        &[&compiler[..], &["-o", "escape.o", source]].concat(),
+    )?;
+    let renamings = [
+        "--redefine-sym=pk_evil=pk_evil_\x1b[2J",
+        "--redefine-sym=pk_markup=pk_markup<script>\"&';]]>\n\x1b 7",
+    ];
+    run(
+        directory,
+        &["objcopy", renamings[0], renamings[1], "escape.o"],
+    )?;
     run(directory, &["gcc", "-o", "escape", "escape.o"])
 }
 

@@ -164,19 +164,28 @@ impl Live {
     ///
     /// When it ends instead.
     #[must_use]
-    pub fn start_until(mut command: Command, message: &str) -> Self {
+    pub fn start_until(command: Command, message: &str) -> Self {
+        Self::spawn(command).until(message)
+    }
+
+    /// Starts `command`, and does not wait.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be run.
+    #[must_use]
+    pub fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the tool can be run");
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let live = Self {
+        Self {
             child,
             stderr,
             said: String::new(),
-        };
-        live.until(message)
+        }
     }
 
     /// Waits until it says what begins with `message`.

@@ -1,6 +1,8 @@
-//! Running the tools as a user who is not root, with a few capabilities or none.
+//! Running the tools as a user who is not root, with a few capabilities or none; or as a root who
+//! may not do all.
 
 use std::{
+    ffi::CString,
     fs, io,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
@@ -183,6 +185,34 @@ fn keep_only(capabilities: &[u32]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has the child be a root without tracefs and without the right to mount it, as in a container.
+///
+/// # Panics
+///
+/// When `/proc` is not mounted.
+pub fn without_tracefs(command: &mut Command) {
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is there");
+    let fields = mounts.lines().map(|line| line.split(' '));
+    let places: Vec<CString> = fields
+        .filter_map(|mut fields| Some((fields.nth(1)?, fields.next()?)))
+        .filter(|(_, kind)| *kind == "tracefs")
+        .filter_map(|(place, _)| CString::new(place).ok())
+        .collect();
+    // SAFETY: the closure makes system calls only, which is allowed between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            succeeded(libc::unshare(libc::CLONE_NEWNS))?;
+            let (none, private) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
+            let root = c"/".as_ptr();
+            succeeded(libc::mount(none, root, none, private, std::ptr::null()))?;
+            for place in &places {
+                succeeded(libc::umount2(place.as_ptr(), libc::MNT_DETACH))?;
+            }
+            succeeded(libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN))
+        })
+    };
 }
 
 fn succeeded(result: libc::c_int) -> io::Result<()> {

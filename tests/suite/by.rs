@@ -93,6 +93,35 @@ fn ten_million_events_by_cpu_lose_nothing_while_intervals_end() {
 }
 
 #[test]
+fn threads_that_share_a_row_lose_nothing_while_intervals_end() {
+    let calls = calls();
+    let command = [&calls, "getppid", "250000", "8"];
+    for (what, key) in [("process", "pid"), ("comm", "comm")] {
+        let finished = by(what, &["-i", "0.05"], GETPPID, &command);
+        let rows = rows(&finished);
+        let sums = sums(&rows, key);
+        assert_eq!(sums.len(), 1, "{sums:?}");
+        let counted: u64 = sums.values().sum();
+        assert_eq!(counted + finished.missed(), 2_000_000, "by {what}");
+        assert!(rows.len() > 1, "no interval ended: {rows:?}");
+    }
+}
+
+#[test]
+fn the_busiest_groups_are_shown_last() {
+    let calls = calls();
+    let script = format!("{calls} work 5; {calls} work 7; {calls} work 6");
+    let probe = format!("{calls}:pk_work");
+    let command = ["sh", "-c", &script];
+    let finished = by("process", &["--top", "2"], &probe, &command);
+    let counts: Vec<u64> = rows(&finished)
+        .iter()
+        .filter_map(|row| row["count"].as_u64())
+        .collect();
+    assert_eq!(counts, [6, 7], "{finished:#?}");
+}
+
+#[test]
 fn what_a_full_table_did_not_count_is_told() {
     let calls = calls();
     let probe = format!("{calls}:pk_work");

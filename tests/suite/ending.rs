@@ -26,7 +26,7 @@ fn probe() -> String {
 
 #[test]
 fn signals_end_it_with_the_table() {
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
         let mut worker = worker();
         let live = Live::start(funccount(&[&probe()]));
         worker.work();
@@ -113,7 +113,7 @@ pub(crate) fn held_by(pid: u32) -> Vec<(String, u32)> {
 }
 
 /// Whether the kernel still has such an object (`BPF_*_GET_FD_BY_ID`).
-pub(crate) fn is_alive(kind: &str, id: u32) -> bool {
+fn is_alive(kind: &str, id: u32) -> bool {
     let command = match kind {
         "prog_id" => 13,
         "map_id" => 14,
@@ -130,6 +130,19 @@ pub(crate) fn is_alive(kind: &str, id: u32) -> bool {
     }
 }
 
+/// Waits until the kernel has none of these objects any more, which it frees a moment after the last
+/// descriptor is gone.
+pub(crate) fn await_freed(held: &[(String, u32)]) {
+    const LONG: Duration = Duration::from_secs(20);
+
+    let start = Instant::now();
+    let is_left = |(kind, id): &&(String, u32)| is_alive(kind, *id);
+    while let Some(left) = held.iter().find(is_left) {
+        assert!(start.elapsed() < LONG, "{left:?} of {held:?} is left");
+        thread::yield_now();
+    }
+}
+
 #[test]
 fn nothing_is_left_behind_even_when_killed() {
     for signal in [libc::SIGKILL, libc::SIGTERM] {
@@ -143,10 +156,7 @@ fn nothing_is_left_behind_even_when_killed() {
         );
         live.signal(signal);
         let _ = live.wait();
-        // The kernel frees programs and maps a moment after the last descriptor is gone.
-        while held.iter().any(|(kind, id)| is_alive(kind, *id)) {
-            std::thread::yield_now();
-        }
+        await_freed(&held);
         worker.work();
     }
 }

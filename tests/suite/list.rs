@@ -245,6 +245,7 @@ fn words_are_completed_with_what_is_there() {
         values.map(str::to_owned).collect::<Vec<_>>()
     };
     let calls = fixture("calls");
+    let (folder, _) = calls.rsplit_once('/').expect("a path");
     for (tool, typed, expected) in [
         ("funccount", "sched_getaffin", "sched_getaffinity"),
         (
@@ -267,6 +268,17 @@ fn words_are_completed_with_what_is_there() {
             "funccount",
             &format!("u:{calls}:fixture:pla"),
             &format!("u:{calls}:fixture:plain"),
+        ),
+        (
+            "funccount",
+            calls.strip_suffix("ls").expect("its name"),
+            &format!("{calls}:"),
+        ),
+        ("trace", &format!("u:{folder}/cal"), &format!("u:{calls}:")),
+        (
+            "trace",
+            folder.strip_suffix("s").expect("its name"),
+            &format!("{folder}/"),
         ),
         ("funccount", "--follow-f", "--follow-forks"),
         ("probekit", "doc", "doctor"),

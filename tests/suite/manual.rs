@@ -28,7 +28,7 @@ fn every_option_of_every_tool_is_in_its_page() {
         let options = help.lines().filter_map(|line| {
             let start = line.trim_start().split("--").nth(1)?;
             let is_option = line.trim_start().starts_with('-');
-            let name = start.split([' ', ',']).next()?;
+            let name = start.split([' ', ',', '.']).next()?;
             is_option.then(|| format!("--{name}"))
         });
         let options: Vec<String> = options.collect();

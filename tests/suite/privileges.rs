@@ -1,10 +1,10 @@
-//! Users who are not root: what their capabilities suffice for works, the rest is refused by the
+//! Users who are not root, or who are and may not do all: what their capabilities suffice for works, the rest is refused by the
 //! names of those that are missing.
 
 use tests::{
     kernel::{Kernel, Setting},
-    process::{Finished, Live},
-    user::{CAP_BPF, CAP_PERFMON, User},
+    process::{Finished, Live, funccount},
+    user::{self, CAP_BPF, CAP_PERFMON, User},
 };
 
 const BOTH: &[u32] = &[CAP_BPF, CAP_PERFMON];
@@ -94,6 +94,40 @@ fn what_needs_more_says_so() {
         (&["-p", "1", "c:malloc"], "it lacks CAP_SYS_PTRACE"),
     ] {
         Finished::of(user.funccount(BOTH, arguments)).assert_failure(1, lacks);
+    }
+}
+
+#[test]
+fn without_tracefs_functions_are_counted_and_tracepoints_refused() {
+    let user = User::new();
+    let run = |arguments: &[&str]| {
+        let mut command = funccount(arguments);
+        user::without_tracefs(&mut command);
+        command
+    };
+    let refused = "failed to read tracefs: Operation not permitted (os error 1); it lacks \
+                   CAP_SYS_ADMIN, which this root was not given";
+    for arguments in [
+        &["t:sched:sched_switch"][..],
+        &["t:sched:*"],
+        &[FUNCTION, "--", "true"],
+    ] {
+        Finished::of(run(arguments)).assert_failure(1, refused);
+    }
+    for (probe, what, name, way) in [
+        (&*probe(&user), "work", "pk_work", "uprobe.multi"),
+        (FUNCTION, "affinity", FUNCTION, "kprobe.single"),
+    ] {
+        let mut worker = user.worker(&[what, "7"]);
+        let pid = worker.pid().to_string();
+        let command = run(&["-p", &pid, probe]);
+        if Kernel::current().should_attach(way) {
+            let live = Live::start(command);
+            worker.work();
+            assert_eq!(live.interrupt().count(name), 7);
+        } else {
+            Finished::of(command).assert_failure(1, "failed to attach any of 1 places");
+        }
     }
 }
 

@@ -1,6 +1,11 @@
 //! `funccount --live` on a terminal of its own, and in a pipe.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs,
+    io::Read as _,
+    process::{Command, Stdio},
+    thread,
+};
 
 use tests::{
     fixtures,
@@ -20,12 +25,19 @@ fn counting() -> String {
     )
 }
 
-/// What is shown on a terminal of that kind.
-fn shown_on(terminal: &str) -> String {
-    let output = Command::new("script")
-        .args(["--quiet", "--return", "--command", &counting(), "/dev/null"])
+/// `command` on a terminal of that kind.
+fn on_terminal(terminal: &str, command: &str) -> Command {
+    let mut script = Command::new("script");
+    script
+        .args(["--quiet", "--return", "--command", command, "/dev/null"])
         .env("TERM", terminal)
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    script
+}
+
+/// What is shown of the counting on a terminal of that kind.
+fn shown_on(terminal: &str) -> String {
+    let output = on_terminal(terminal, &counting())
         .output()
         .expect("util-linux has it");
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -62,4 +74,87 @@ fn in_a_pipe_the_tables_follow_each_other() {
         finished.stdout.matches("FUNC ").count() > 2,
         "{finished:#?}"
     );
+}
+
+/// The only child of a process.
+fn child_of(pid: u32) -> u32 {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    loop {
+        let children = fs::read_to_string(&path).expect("the process is there");
+        if let Ok(child) = children.trim().parse() {
+            return child;
+        }
+        thread::yield_now();
+    }
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+fn send(pid: u32, signal: i32) {
+    let pid = pid.try_into().expect("a PID");
+    // SAFETY: the call takes integers.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+#[test]
+fn while_it_is_stopped_the_terminal_is_its_owners() {
+    let command = format!(
+        "exec {} funccount --live -i 0.05 t:syscalls:sys_enter_getppid",
+        probekit().display()
+    );
+    let mut script = on_terminal("xterm", &command)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("util-linux has it");
+    let mut output = script.stdout.take().expect("it is piped");
+    let mut shown = String::new();
+    let mut read_until = |end: &str| {
+        while !shown.contains(end) {
+            let mut bytes = [0; 4096];
+            let count = output.read(&mut bytes).expect("it can be read");
+            assert_ne!(count, 0, "no {end:?} in {shown:?}");
+            shown += &String::from_utf8_lossy(&bytes[..count]);
+        }
+        std::mem::take(&mut shown)
+    };
+    read_until("COUNT/s");
+    let tool = child_of(script.id());
+    send(tool, libc::SIGTSTP);
+    read_until(LEAVE);
+    // `script` stops too, as a shell would take over.
+    while !is_stopped(script.id()) {
+        thread::yield_now();
+    }
+    assert!(is_stopped(tool));
+    send(script.id(), libc::SIGCONT);
+    send(tool, libc::SIGCONT);
+    read_until(ENTER);
+    send(tool, libc::SIGQUIT);
+    read_until("Detaching...");
+    assert!(script.wait().expect("it ends").success());
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let probekit = probekit();
+    let wrong = format!("{} trace 'c:open \"%d\", arg7'", probekit.display());
+    let shown = |command: &str, variable: (&str, &str)| {
+        let mut script = on_terminal("xterm", command);
+        let output = script.env(variable.0, variable.1).output();
+        String::from_utf8_lossy(&output.expect("util-linux has it").stdout).into_owned()
+    };
+    assert!(shown(&wrong, ("A", "B")).starts_with("\x1b[1m\x1b[31merror:\x1b[0m"));
+    assert!(shown(&wrong, ("NO_COLOR", "1")).starts_with("error: "));
+    assert!(shown(&wrong, ("TERM", "dumb")).starts_with("error: "));
+    let doctor = format!("{} doctor", probekit.display());
+    let coloured = shown(&doctor, ("A", "B"));
+    assert!(coloured.contains("\x1b[32mok   \x1b[0m"), "{coloured}");
+    assert!(!shown(&doctor, ("NO_COLOR", "1")).contains('\x1b'));
+    let mut doctor = Command::new(&probekit);
+    doctor.arg("doctor");
+    assert!(!Finished::of(doctor).stdout.contains('\x1b'));
 }

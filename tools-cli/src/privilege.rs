@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::kernel::{
-    capabilities::{Capabilities, Capability},
+    capabilities::{Capabilities, Capability, is_root},
     release::Release,
 };
 
@@ -69,7 +69,12 @@ const FORBIDDEN_TO_ALL: &str =
     "; the kernel forbids it even to root: it may be locked down, or built without it";
 
 fn lacks(missing: &str) -> String {
-    format!("; it lacks {missing}: run it as root")
+    match is_root() {
+        true => format!(
+            "; it lacks {missing}, which this root was not given: start its container with it"
+        ),
+        false => format!("; it lacks {missing}: run it as root"),
+    }
 }
 
 fn is_refusal(error: &io::Error) -> bool {

@@ -4,7 +4,8 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    path::Path,
     process::Command,
 };
 
@@ -13,6 +14,8 @@ use tests::{
     fixtures,
     process::{Finished, stackcount, trace},
 };
+
+use super::fixture;
 
 /// An escape sequence, the separator of folded lines, the end of a line, and no UTF-8.
 const NAME: &[u8] = b"\x1b[2J;x 1\n\xff";
@@ -103,6 +106,48 @@ fn names_of_processes_in_folded_lines() {
         );
     }
     assert_eq!(sum, 3, "{finished:#?}");
+}
+
+/// What the boxes of a flame graph say, once it is seen to be well-formed; its spaces are spaces.
+fn boxes(graph: &Path) -> Vec<String> {
+    let text = fs::read_to_string(graph).expect("UTF-8");
+    let options = roxmltree::ParsingOptions {
+        allow_dtd: true,
+        ..Default::default()
+    };
+    let document = roxmltree::Document::parse_with_options(&text, options).expect("XML");
+    let titles = document
+        .descendants()
+        .filter(|node| node.has_tag_name("title"));
+    let texts = titles.filter_map(|title| Some(title.text()?.replace('\u{a0}', " ")));
+    texts.collect()
+}
+
+#[test]
+fn names_of_functions_and_processes_in_flame_graphs() {
+    // The last would be a comment where a line starts with it.
+    for name in [NAME, b"<script>&\"'", b"x 5 7", b"# x"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join(OsStr::from_bytes(name));
+        symlink(fixtures::path("escape"), &program).expect("linked");
+        let graph = folder.path().join("graph.svg");
+        let probe = format!("{}:pk_markup*", fixture("escape"));
+        let mut command = stackcount(&["-f", "-U", &probe, "--flamegraph"]);
+        command.arg(&graph).arg("--").arg(&program).arg("3");
+        let finished = Finished::of(command);
+        assert_harmless(&finished);
+        let function = "pk_markup<script>\"&':]]>\\n\\u{1b} 7";
+        let line = format!(";main;{function} 3\n");
+        assert!(finished.stdout.ends_with(&line), "{finished:#?}");
+        assert_eq!(finished.stdout.lines().count(), 1, "{finished:#?}");
+        // Nothing is taken for anything else than a part of a name.
+        let comm = finished.stdout.split(';').next().unwrap_or_default();
+        let boxes = boxes(&graph);
+        for shown in [comm, function] {
+            let shown = format!("{shown} (3 events, 100.00%)");
+            assert!(boxes.contains(&shown), "no {shown} in {boxes:#?}");
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fs, io::BufRead as _, thread};
 use tests::process::{Live, funccount, trace};
 
 use super::{work, worker};
-use crate::ending::{held_by, is_alive};
+use crate::ending::{await_freed, held_by};
 
 /// Stops the tool where it is, kills it, and waits until nothing of it is left in the kernel.
 fn kill(live: Live) {
@@ -21,9 +21,7 @@ fn kill(live: Live) {
         std::os::unix::process::ExitStatusExt::signal(&status),
         Some(libc::SIGKILL)
     );
-    while held.iter().any(|(kind, id)| is_alive(kind, *id)) {
-        thread::yield_now();
-    }
+    await_freed(&held);
 }
 
 /// Whether all its threads are.
@@ -37,6 +35,13 @@ fn is_stopped(pid: u32) -> bool {
     })
 }
 
+/// Whether it has a file of tracefs open, wherever that is mounted.
+fn reads_tracefs(pid: u32) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("it is there");
+    let mut paths = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+    paths.any(|path| path.to_string_lossy().contains("events/"))
+}
+
 /// Waits until the tool holds an object of that kind.
 fn wait_for(live: &Live, kind: &str) {
     while !held_by(live.pid()).iter().any(|(held, _)| held == kind) {
@@ -48,6 +53,19 @@ fn wait_for(live: &Live, kind: &str) {
 fn start(until: &str) -> Live {
     let arguments = ["-v", &work(), "t:syscalls:sys_enter_getppid"];
     Live::start_until(funccount(&arguments), until)
+}
+
+#[test]
+fn while_it_resolves() {
+    let mounts = || fs::read_to_string("/proc/self/mounts").expect("/proc is there");
+    let before = mounts();
+    let live = Live::spawn(funccount(&["-v", "t:*:*"]));
+    // The numbers of all tracepoints take a while to be read.
+    while !reads_tracefs(live.pid()) {
+        thread::yield_now();
+    }
+    kill(live);
+    assert_eq!(mounts(), before);
 }
 
 #[test]
@@ -92,7 +110,5 @@ fn while_it_detaches() {
     let live = live.until("Detaching...");
     live.signal(libc::SIGKILL);
     let _ = live.wait();
-    while held.iter().any(|(kind, id)| is_alive(kind, *id)) {
-        thread::yield_now();
-    }
+    await_freed(&held);
 }

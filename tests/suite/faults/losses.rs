@@ -1,9 +1,91 @@
 //! Where room runs out: what was seen and what is told as lost are all there was.
 
-use tests::process::{Finished, funccount, stackcount};
+use std::{
+    fs, io,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+};
 
-use super::{fixture, work};
+use tests::process::{Finished, Live, funccount, stackcount};
+
+use super::{fixture, work, worker};
 use crate::stacks::leaf;
+
+/// Processes that can be followed at a time.
+const FOLLOWED: u32 = 65_536;
+
+/// The map of followed processes that a tool has: a hash table (`BPF_MAP_TYPE_HASH`) of their number.
+fn followed_by(pid: u32) -> OwnedFd {
+    let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("it runs");
+    let mut infos = infos.filter_map(|info| fs::read_to_string(info.ok()?.path()).ok());
+    let id = infos.find_map(|info| {
+        let field = |name: &str| -> Option<u32> {
+            let mut values = info.lines().filter_map(|line| line.strip_prefix(name));
+            values.next()?.trim().parse().ok()
+        };
+        let is_it = field("map_type:") == Some(1) && field("max_entries:") == Some(FOLLOWED);
+        is_it.then(|| field("map_id:"))?
+    });
+    /// `BPF_MAP_GET_FD_BY_ID`.
+    const GET: i32 = 14;
+    let attributes = [id.expect("it follows"), 0, 0];
+    // SAFETY: the attributes are as long as said, and the descriptor is a new one.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_bpf, GET, &raw const attributes, 12);
+        assert!(fd >= 0, "{}", io::Error::last_os_error());
+        OwnedFd::from_raw_fd(i32::try_from(fd).expect("a descriptor"))
+    }
+}
+
+/// Puts `keys`, with one byte each, into a map.
+fn fill(map: &OwnedFd, keys: &[u32]) {
+    /// `BPF_MAP_UPDATE_BATCH` (Linux 5.6), and its part of `union bpf_attr`.
+    const UPDATE: i32 = 26;
+    #[repr(C)]
+    struct Attributes {
+        batches: [u64; 2],
+        keys: *const u32,
+        values: *const u8,
+        count: u32,
+        map: i32,
+        flags: [u64; 2],
+    }
+    let values = vec![1; keys.len()];
+    let attributes = Attributes {
+        batches: [0; 2],
+        keys: keys.as_ptr(),
+        values: values.as_ptr(),
+        count: u32::try_from(keys.len()).expect("few"),
+        map: map.as_raw_fd(),
+        flags: [0; 2],
+    };
+    // SAFETY: as many keys and values as said are there, and the attributes are as long as said.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            UPDATE,
+            &raw const attributes,
+            size_of::<Attributes>(),
+        )
+    };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn processes_that_are_too_many_to_be_followed_are_told() {
+    /// More than any process has for a number (`PID_MAX_LIMIT`).
+    const NOBODY: u32 = 1 << 22;
+
+    let mut worker = worker("fork", "3");
+    let pid = worker.pid().to_string();
+    let live = Live::start(funccount(&["-p", &pid, "--follow-forks", &work()]));
+    let others: Vec<u32> = (NOBODY..NOBODY + FOLLOWED).collect();
+    fill(&followed_by(live.pid()), &others);
+    worker.work();
+    let finished = live.interrupt();
+    assert_eq!(finished.count("pk_work"), 0);
+    let told = "did not follow 3 processes: more than 65,536 at a time";
+    assert!(finished.stderr.contains(told), "{finished:#?}");
+}
 
 #[test]
 fn stacks_that_come_faster_than_they_are_read_are_counted() {
@@ -40,8 +122,10 @@ fn stacks_that_come_faster_than_they_are_read_are_counted() {
 fn one_bad_probe_among_a_thousand_is_told_and_marked() {
     let good = work();
     let bad = format!("{}:pk_wrok", fixture("calls"));
-    let mut probes = vec![good.as_str(); 1000];
-    probes.insert(500, &bad);
-    let finished = Finished::of(funccount(&probes));
+    let mut arguments = vec![good.as_str(); 1000];
+    arguments.insert(500, &bad);
+    // Should it count the others instead, it ends all the same.
+    arguments.extend(["-d", "0.01"]);
+    let finished = Finished::of(funccount(&arguments));
     finished.assert_failure(1, "matches `pk_wrok`; did you mean `pk_work`");
 }

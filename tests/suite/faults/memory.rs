@@ -1,6 +1,12 @@
 //! The memory of the tool's cgroup is limited: it does with it, or tells what there was no room for.
 
-use std::{fs, io, path::PathBuf, process::Command, thread};
+use std::{
+    fs, io,
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use tests::{
     kernel::Kernel,
@@ -8,7 +14,7 @@ use tests::{
 };
 
 use crate::{
-    ending::{held_by, is_alive},
+    ending::{await_freed, held_by},
     filters::cgroup_root,
 };
 
@@ -43,10 +49,11 @@ impl Limited {
 }
 
 impl Drop for Limited {
-    /// Waits for children that go on detaching.
+    /// Waits for children that go on detaching, not for ever.
     fn drop(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
         let is_busy = |error: io::Error| error.kind() == io::ErrorKind::ResourceBusy;
-        while fs::remove_dir(&self.folder).is_err_and(is_busy) {
+        while fs::remove_dir(&self.folder).is_err_and(is_busy) && Instant::now() < deadline {
             thread::yield_now();
         }
     }
@@ -93,7 +100,5 @@ fn many_probes_need_little_and_leave_nothing_when_killed() {
     assert!(held.len() > 4, "{held:?}");
     live.signal(libc::SIGKILL);
     let _ = live.wait();
-    while held.iter().any(|(kind, id)| is_alive(kind, *id)) {
-        thread::yield_now();
-    }
+    await_freed(&held);
 }

@@ -1,6 +1,7 @@
 //! What goes wrong around a run: each time the result is right or the error clear, and nothing is
 //! lost silently or left behind.
 
+mod diagnostics;
 mod hostile;
 mod killed;
 mod losses;

@@ -45,7 +45,8 @@ fn rows(finished: &Finished) -> Vec<serde_json::Value> {
         .collect()
 }
 
-fn folded(stdout: &str) -> Folded {
+/// The stacks in folded lines.
+pub(crate) fn folded(stdout: &str) -> Folded {
     let mut stacks = Folded::new();
     for line in stdout.lines() {
         let (stack, count) = line.rsplit_once(' ').expect("a stack and its count");

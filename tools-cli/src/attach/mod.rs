@@ -227,6 +227,23 @@ impl Attached {
         numbered.filter_map(|(index, &points)| (points > 0).then_some(index))
     }
 
+    /// The kernel's number of one of the programs.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell it, or nothing is attached.
+    pub fn program_id(&self) -> io::Result<u32> {
+        let first = self.programs.first().ok_or(io::ErrorKind::NotFound)?;
+        bpf::program_id(first.as_fd())
+    }
+
+    /// Whether some are kprobes, which can be switched off.
+    #[must_use]
+    pub fn uses_kprobes(&self) -> bool {
+        let mut ways = self.used.iter().map(|used| used.way);
+        ways.any(|way| matches!(way, Way::Kprobe | Way::KprobeSingle))
+    }
+
     /// Events that the kernel did not run our programs for: recursion, and probes hit while they
     /// were being handled. What an old kernel does not count is not in it.
     #[must_use]

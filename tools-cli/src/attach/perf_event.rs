@@ -15,6 +15,7 @@ use crate::{
     kernel::{
         blacklist::Blacklist,
         bpf::{self, ProgramKind},
+        kprobes,
         perf::{self, Event, Source},
     },
     privilege,
@@ -125,6 +126,10 @@ const fn program_kind(point: &AttachPoint) -> ProgramKind {
 
 fn source(point: &AttachPoint) -> io::Result<Source> {
     match point {
+        AttachPoint::Kernel(_) if kprobes::are_off() => {
+            let reason = format!("kprobes are switched off; {}", kprobes::REMEDY);
+            Err(io::Error::other(reason))
+        }
         AttachPoint::Kernel(_) => Source::kprobe(),
         AttachPoint::User(_) => Source::uprobe(),
         AttachPoint::Tracepoint(_) => Ok(Source::tracepoint()),

@@ -1,17 +1,13 @@
 //! funccount's flags.
 
-use std::{
-    env,
-    io::{self, IsTerminal as _},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use probes_common as common;
 
 use super::run::{RunArgs, parse_seconds};
 use crate::{
-    render::{CountTable, Format},
+    render::{CountTable, Format, can_be_redrawn},
     tool::{Request, funccount::Options},
 };
 
@@ -60,9 +56,10 @@ pub(super) struct Args {
     /// Print one JSON object per row
     #[arg(long)]
     json: bool,
-    /// Tell how probes were attached, and which were skipped
-    #[arg(short, long)]
-    pub(super) verbose: bool,
+    /// Tell how probes were attached, and which were skipped; twice: also single events that go wrong
+    /// in the kernel, the first few of each kind
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(super) verbose: u8,
 }
 
 /// What counts are broken down by.
@@ -85,11 +82,6 @@ impl From<By> for common::By {
     }
 }
 
-/// Whether stdout is a terminal that knows how to draw over what is there.
-fn can_be_redrawn() -> bool {
-    io::stdout().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
 impl Args {
     pub(super) fn request(&self) -> anyhow::Result<(Request, Options)> {
         let mut request = self.run.request(self.duration)?;
@@ -108,7 +100,7 @@ impl Args {
                 top: self.top.map(|top| top as usize),
             },
             groups: self.groups,
-            live: self.live && can_be_redrawn(),
+            live: self.live && can_be_redrawn(&io::stdout()),
             show_program: self.debug,
         };
         Ok((request, options))

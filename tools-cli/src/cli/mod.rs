@@ -14,7 +14,7 @@ mod trace;
 
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal as _, Write},
+    io::{self, Write},
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -23,8 +23,8 @@ use std::{
 use clap::Parser;
 
 use crate::{
-    render::escape_lines,
-    tool::{self, Console, Progress, Status},
+    render::{Colours, can_be_redrawn, escape_lines, with_coloured_label},
+    tool::{self, Console, Progress, Status, Verbosity},
 };
 
 /// The exit status of a run that failed.
@@ -79,8 +79,12 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Status::Unfit) => ExitCode::from(FAILED),
         Err(error) if tool::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let error_text = escape_lines(&format!("error: {error:#}"));
-            let _ = writeln!(io::stderr(), "{error_text}");
+            let text = escape_lines(&format!("error: {error:#}"));
+            let text = match colours().messages {
+                true => with_coloured_label(&text),
+                false => text,
+            };
+            let _ = writeln!(io::stderr(), "{text}");
             let is_bad_line = error.is::<BadCommandLine>();
             ExitCode::from(if is_bad_line {
                 BAD_COMMAND_LINE
@@ -88,6 +92,19 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
                 FAILED
             })
         }
+    }
+}
+
+fn colours() -> Colours {
+    Colours::of(&io::stdout(), &io::stderr())
+}
+
+/// How much is told when `-v` was given so often.
+const fn verbosity(count: u8) -> Verbosity {
+    match count {
+        0 => Verbosity::Usual,
+        1 => Verbosity::Details,
+        _ => Verbosity::Kernel,
     }
 }
 
@@ -102,7 +119,7 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
     let mut results = io::stdout().lock();
     // Not locked: what takes long is told there by another thread.
     let mut messages = io::stderr();
-    let progress = if messages.is_terminal() {
+    let progress = if can_be_redrawn(&messages) {
         Progress::new(Box::new(io::stderr()), PATIENCE)
     } else {
         Progress::default()
@@ -111,18 +128,19 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         results: &mut results,
         messages: &mut messages,
         progress,
-        verbose: match tool {
+        colours: colours(),
+        verbosity: verbosity(match tool {
             Tool::Funccount(args) => args.verbose,
             Tool::Stackcount(args) => args.verbose,
             Tool::Trace(args) => args.verbose,
-            Tool::List(args) => args.verbose,
+            Tool::List(args) => args.verbose.into(),
             Tool::Doctor(_)
             | Tool::Completions(_)
             | Tool::Complete(_)
             | Tool::Man(_)
             | Tool::Install(_)
-            | Tool::Help(_) => false,
-        },
+            | Tool::Help(_) => 0,
+        }),
     };
     match tool {
         Tool::Funccount(args) => {

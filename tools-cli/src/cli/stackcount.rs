@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 
 use super::{
     BadCommandLine,
@@ -53,9 +53,10 @@ pub(super) struct Args {
     /// The program's part of stacks only
     #[arg(short = 'U', long)]
     user_stacks_only: bool,
-    /// Show addresses and modules, and tell how probes were attached
-    #[arg(short, long)]
-    pub(super) verbose: bool,
+    /// Show addresses and modules, and tell how probes were attached; twice: also single events that
+    /// go wrong in the kernel, the first few of each kind
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(super) verbose: u8,
     /// A line between the kernel's part and the program's
     #[arg(short, long)]
     delimited: bool,
@@ -104,7 +105,7 @@ impl Args {
             },
             timestamp: self.run.timestamp,
             offsets: self.offset,
-            verbose: self.verbose,
+            verbose: self.verbose > 0,
             delimited: self.delimited && !self.kernel_stacks_only && !self.user_stacks_only,
             processes: by_process && !has_one_process,
         };

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 
 use super::{BadCommandLine, complete, run::parse_seconds};
 use crate::{
@@ -52,9 +52,11 @@ pub(super) struct Args {
     /// Only this user, by number
     #[arg(long, value_name = "UID")]
     uid: Option<u32>,
-    /// Show what is compiled: instructions, and the expression that each is for
-    #[arg(short, long)]
-    pub(super) verbose: bool,
+    /// Show what is compiled: instructions, and the expression that each is for; twice: also single
+    /// events that go wrong in the kernel, such as a read of memory that is not there, the first few
+    /// of each kind
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(super) verbose: u8,
     /// Compile, show what is compiled, and do no more
     #[arg(long)]
     dry_run: bool,
@@ -165,7 +167,7 @@ impl Args {
             text: self.msg_filter.clone(),
             kernel_stack: self.kernel_stack,
             user_stack: self.user_stack,
-            show_program: self.verbose,
+            show_program: self.verbose > 0,
             dry_run: self.dry_run,
             not_needed: self.not_needed(),
         };

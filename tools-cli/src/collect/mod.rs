@@ -1,6 +1,7 @@
 //! What the programs have gathered, read from their maps.
 
 mod counts;
+mod diagnostics;
 mod events;
 mod groups;
 mod location;
@@ -9,6 +10,7 @@ mod processes;
 pub(crate) mod stacks;
 
 pub use counts::{Counts, Error};
+pub use diagnostics::{Diagnostic, Diagnostics};
 pub use events::{Event, Events};
 pub use groups::{GroupCount, Groups};
 pub use location::{Code, CodeFile, CodeSpace, FileId, Location, SpaceId};

@@ -10,8 +10,8 @@ use crate::{snippet::escape, spec::expr::Span};
 /// What a trace probe has been compiled to.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// `predicate(r1 = context, r2 = saved entry values) -> r0`: not 0 for events that count. What
-    /// can't be read does not count. None: all count.
+    /// `predicate(r1 = context, r2 = saved entry values) -> r0`: [`probes_common::PASSED`] for events
+    /// that count, [`probes_common::UNREADABLE`] if that can't be told, 0 for others. None: all count.
     pub predicate: Option<CompiledFn>,
     /// `values(r1 = context, r2 = where to put `layout.bytes` bytes, r3 = saved entry values) ->
     /// r0`: a bit for each value that could not be read.

@@ -325,6 +325,18 @@ pub fn link_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     fd_of(bpf(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr)?)
 }
 
+/// The kernel's number of a program.
+///
+/// # Errors
+///
+/// Those of `BPF_OBJ_GET_INFO_BY_FD`.
+pub fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    // SAFETY: zero is a valid value of this struct of integers.
+    let mut info: bpf_prog_info = unsafe { mem::zeroed() };
+    object_info(program, &mut info)?;
+    Ok(info.id)
+}
+
 /// Events for which the kernel did not run the program because it, or another one, was already
 /// running on that CPU (5.12; 0 before).
 ///

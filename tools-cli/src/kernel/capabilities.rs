@@ -35,6 +35,13 @@ impl Capability {
     }
 }
 
+/// Whether this process is root's, who may have been denied some all the same.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: the call has no arguments.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// What this process may do.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities(u64);

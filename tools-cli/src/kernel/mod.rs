@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod capabilities;
 pub mod clock;
 pub mod config;
+pub mod kprobes;
 pub mod limits;
 pub mod linger;
 pub mod lockdown;

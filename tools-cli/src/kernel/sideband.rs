@@ -3,11 +3,13 @@
 //! (`perf_event_open(2)`; the records are those that `perf record` calls side-band).
 
 use std::{
-    io,
-    os::fd::OwnedFd,
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
     path::PathBuf,
     ptr,
     sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
 };
 
 use aya_obj::generated::{perf_event_mmap_page, perf_event_type};
@@ -18,12 +20,17 @@ use crate::bytes::array_at;
 
 /// `PERF_SAMPLE_TIME`: each record ends with its time.
 const SAMPLE_TIME: u64 = 1 << 2;
+/// `PERF_FORMAT_TOTAL_TIME_ENABLED`: what is read of an event is its count, then this time.
+const FORMAT_TOTAL_TIME_ENABLED: u64 = 1 << 0;
 /// `PERF_RECORD_MISC_COMM_EXEC`: the name changed because of an `execve`.
 const COMM_EXEC: u16 = 1 << 13;
 
 /// Size of each CPU's buffer; a power of two.
 const BUFFER_BYTES: usize = 512 << 10;
 const PAGE_BYTES: usize = 4096;
+
+/// Time between two looks at the processors: more than any clock of the kernel's takes for a tick.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Something that happened to a process, with its time in nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +72,12 @@ pub enum What {
     Lost,
 }
 
-/// The buffers of all CPUs.
+/// The buffers of all CPUs, by their numbers.
 #[derive(Debug)]
 pub struct SideBand {
-    buffers: Vec<Buffer>,
+    buffers: BTreeMap<u32, Buffer>,
+    /// When it was looked whether they are of the CPUs that run.
+    looked: Instant,
 }
 
 impl SideBand {
@@ -78,21 +87,47 @@ impl SideBand {
     ///
     /// Those of `perf_event_open`: EACCES or EPERM without `CAP_PERFMON`.
     pub fn open() -> io::Result<Self> {
-        let buffers = perf::online_cpus()?
-            .into_iter()
-            .map(Buffer::open)
-            .collect::<io::Result<_>>()?;
-        Ok(Self { buffers })
+        let cpus = perf::online_cpus()?.into_iter();
+        let buffers = cpus.map(|cpu| Ok((cpu, Buffer::open(cpu)?)));
+        Ok(Self {
+            buffers: buffers.collect::<io::Result<_>>()?,
+            looked: Instant::now(),
+        })
     }
 
     /// What has happened since the last call, in order of time.
     pub fn take(&mut self) -> Vec<Record> {
         let mut records = Vec::new();
-        for buffer in &mut self.buffers {
+        for buffer in self.buffers.values_mut() {
             buffer.read(&mut records);
+        }
+        if self.looked.elapsed() >= LOOK {
+            records.extend(self.listen_to_new_cpus());
+            self.looked = Instant::now();
         }
         records.sort_by_key(|record| record.time_ns);
         records
+    }
+
+    /// Listens to CPUs that have come, or have gone and come back, which events do not survive
+    /// (`perf_event_exit_cpu`, kernel/events/core.c). What happened there meanwhile is lost.
+    fn listen_to_new_cpus(&mut self) -> Option<Record> {
+        let mut lost = None;
+        for cpu in perf::online_cpus().unwrap_or_default() {
+            if self.buffers.get_mut(&cpu).is_some_and(Buffer::is_live) {
+                continue;
+            }
+            // One that can't be listened to now may be at the next look: it may have gone again.
+            if let Ok(buffer) = Buffer::open(cpu) {
+                self.buffers.insert(cpu, buffer);
+                lost = Some(Record {
+                    time_ns: 0,
+                    pid: 0,
+                    what: What::Lost,
+                });
+            }
+        }
+        lost
     }
 }
 
@@ -101,13 +136,16 @@ impl SideBand {
 struct Buffer {
     map: MmapRaw,
     /// Keeps the event; the mapping alone would not count as a use of it.
-    _event: OwnedFd,
+    event: File,
+    /// How long it has been enabled, as of the last look.
+    enabled_ns: u64,
 }
 
 impl Buffer {
     fn open(cpu: u32) -> io::Result<Self> {
         let mut attr = perf::dummy();
         attr.sample_type = SAMPLE_TIME;
+        attr.read_format = FORMAT_TOTAL_TIME_ENABLED;
         attr.clockid = libc::CLOCK_MONOTONIC;
         attr.set_mmap(1);
         attr.set_mmap2(1);
@@ -119,11 +157,25 @@ impl Buffer {
         // Nobody is woken: the records are read when they are needed.
         attr.set_watermark(1);
         attr.__bindgen_anon_2.wakeup_watermark = u32::MAX;
-        let event = perf::open_on_cpu(&attr, cpu)?;
+        let event = File::from(perf::open_on_cpu(&attr, cpu)?);
         let map = MmapOptions::new()
             .len(PAGE_BYTES + BUFFER_BYTES)
             .map_raw(&event)?;
-        Ok(Self { map, _event: event })
+        Ok(Self {
+            map,
+            event,
+            enabled_ns: 0,
+        })
+    }
+
+    /// Whether its event still grows older, which one does not whose CPU has gone since.
+    fn is_live(&mut self) -> bool {
+        let mut read = [0; 16];
+        if self.event.read_exact(&mut read).is_err() {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.enabled_ns, u64_at(&read, 8));
+        self.enabled_ns > before
     }
 
     fn read(&mut self, records: &mut Vec<Record>) {

@@ -12,6 +12,9 @@ use probes_common::Settings;
 use super::Error;
 use crate::kernel::bpf::{self, MapSpec};
 
+/// The smallest ring buffer that the kernel makes.
+const SMALLEST_RING_BYTES: u32 = 4096;
+
 /// Maps as the object defines them, by name.
 type Definitions = HashMap<String, aya_obj::Map>;
 
@@ -36,6 +39,9 @@ pub struct MapSizes {
     pub events_bytes: u32,
     /// Calls that have begun and not returned yet.
     pub calls: u32,
+    /// Bytes of the buffer that takes to user space what programs tell of single events that go wrong;
+    /// a power of two of pages, and 0 if they are to tell nothing.
+    pub log_bytes: u32,
 }
 
 /// The maps that tools read and write, by their names in the object.
@@ -65,10 +71,12 @@ pub enum MapName {
     Buffers,
     /// Which of these are in use.
     Taken,
+    /// What programs tell, by aya-log.
+    Log,
 }
 
 impl MapName {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Counts,
         Self::Groups,
         Self::Losses,
@@ -81,6 +89,7 @@ impl MapName {
         Self::Saved,
         Self::Buffers,
         Self::Taken,
+        Self::Log,
     ];
 
     const fn symbol(self) -> &'static str {
@@ -97,6 +106,7 @@ impl MapName {
             Self::Saved => "SAVED",
             Self::Buffers => "BUFFERS",
             Self::Taken => "TAKEN",
+            Self::Log => "AYA_LOGS",
         }
     }
 }
@@ -114,6 +124,7 @@ impl MapSizes {
             MapName::Saved => spec.entries = self.calls.max(1),
             MapName::Frames => spec.entries = self.frames_bytes.max(spec.entries),
             MapName::Buffers => spec.value_bytes += 2 * self.stack_bytes,
+            MapName::Log => spec.entries = self.log_bytes.max(SMALLEST_RING_BYTES),
             MapName::Losses | MapName::Cgroup | MapName::Taken => {}
         }
     }

@@ -140,6 +140,8 @@ pub struct Loader {
     object: aya_obj::Object,
     maps: Maps,
     settings: Settings,
+    /// Up to which level programs tell what goes wrong: aya-log's.
+    log_level: u8,
     linked: RefCell<HashMap<(Body, Variant), Vec<bpf_insn>>>,
     read_only: RefCell<Vec<OwnedFd>>,
 }
@@ -179,6 +181,10 @@ impl Loader {
             object,
             maps,
             settings,
+            log_level: match sizes.log_bytes {
+                0 => 0,
+                _ => aya_log::Level::Debug.into(),
+            },
             linked: RefCell::default(),
             read_only: RefCell::default(),
         })
@@ -324,7 +330,11 @@ impl Loader {
             },
             ..self.settings
         };
-        let globals = [("SETTINGS", (maps::settings_bytes(&settings), true))];
+        let log_level = [self.log_level];
+        let globals = [
+            ("SETTINGS", (maps::settings_bytes(&settings), true)),
+            (aya_log::LEVEL, (&log_level[..], true)),
+        ];
         object
             .patch_map_data(globals.into_iter().collect())
             .map_err(|error| Error::Object(error.to_string()))

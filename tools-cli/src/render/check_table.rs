@@ -2,9 +2,13 @@
 
 use std::io::{self, Write};
 
+use anstyle::Style;
 use serde::Serialize;
 
-use super::{Escaped, Format};
+use super::{
+    Escaped, Format,
+    terminal::{BAD, DOUBTFUL, GOOD, styled},
+};
 
 /// Something that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +42,14 @@ impl Verdict {
             Self::Ok => "ok",
             Self::Warn => "warn",
             Self::Fail => "FAIL",
+        }
+    }
+
+    const fn style(self) -> Style {
+        match self {
+            Self::Ok => GOOD,
+            Self::Warn => DOUBTFUL,
+            Self::Fail => BAD,
         }
     }
 }
@@ -82,27 +94,42 @@ impl Check {
     }
 }
 
-/// Writes a line for each check with its remedy below it, or an object each.
+/// Writes a line for each check with its remedy below it, with or without colours, or an object each.
 ///
 /// # Errors
 ///
 /// When they can't be written.
-pub fn write_checks(out: &mut dyn Write, format: Format, checks: &[Check]) -> io::Result<()> {
+pub fn write_checks(
+    out: &mut dyn Write,
+    format: Format,
+    in_colour: bool,
+    checks: &[Check],
+) -> io::Result<()> {
     for check in checks {
         match format {
             Format::Json => {
                 serde_json::to_writer(&mut *out, check)?;
                 writeln!(out)?;
             }
-            Format::Text => write_text(out, check)?,
+            Format::Text => write_text(out, in_colour, check)?,
         }
     }
     out.flush()
 }
 
-fn write_text(out: &mut dyn Write, check: &Check) -> io::Result<()> {
-    let (status, name) = (check.status.word(), Escaped(&check.name));
-    writeln!(out, "{status:<5} {name:<26} {}", Escaped(&check.found))?;
+fn write_text(out: &mut dyn Write, in_colour: bool, check: &Check) -> io::Result<()> {
+    let word = format!("{:<5}", check.status.word());
+    if in_colour {
+        write!(out, "{}", styled(check.status.style(), word))?;
+    } else {
+        write!(out, "{word}")?;
+    }
+    writeln!(
+        out,
+        " {:<26} {}",
+        Escaped(&check.name),
+        Escaped(&check.found)
+    )?;
     match &check.remedy {
         Some(remedy) => writeln!(out, "{:32} → {}", "", Escaped(remedy)),
         None => Ok(()),
@@ -120,18 +147,27 @@ mod tests {
             Check::warn("libc", "no\x1b", "install it"),
             Check::fail("tracefs", "not mounted", "mount it"),
         ];
-        let written = |format| {
+        let written = |format, in_colour| {
             let mut out = Vec::new();
-            write_checks(&mut out, format, &checks).expect("a vector takes all");
+            write_checks(&mut out, format, in_colour, &checks).expect("a vector takes all");
             String::from_utf8(out).expect("text")
         };
         assert_eq!(
-            written(Format::Text),
+            written(Format::Text, false),
             "ok    kernel                     Linux 6.12\n\
              warn  libc                       no\\u{1b}\n                                 → install it\n\
              FAIL  tracefs                    not mounted\n                                 → mount it\n"
         );
-        let last = written(Format::Json);
+        let coloured = written(Format::Text, true);
+        assert!(
+            coloured.starts_with("\x1b[32mok   \x1b[0m kernel"),
+            "{coloured}"
+        );
+        assert!(
+            coloured.contains("\x1b[31mFAIL \x1b[0m tracefs"),
+            "{coloured}"
+        );
+        let last = written(Format::Json, true);
         let last: serde_json::Value =
             serde_json::from_str(last.lines().last().expect("three")).expect("JSON");
         assert_eq!(last["status"], "fail");

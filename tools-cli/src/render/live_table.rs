@@ -9,7 +9,10 @@ use std::{
 use crossterm::{
     QueueableCommand as _,
     cursor::{Hide, MoveTo, Show},
-    terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, size},
+    terminal::{
+        Clear, ClearType, DisableLineWrap, EnableLineWrap, EnterAlternateScreen,
+        LeaveAlternateScreen, size,
+    },
 };
 use probes_common::{By, COMM_BYTES};
 
@@ -58,7 +61,10 @@ impl LiveTable {
     ///
     /// When it can't be written.
     pub fn enter(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.queue(EnterAlternateScreen)?.queue(Hide)?.flush()
+        out.queue(EnterAlternateScreen)?
+            .queue(DisableLineWrap)?
+            .queue(Hide)?
+            .flush()
     }
 
     /// Shows again what the terminal showed before.
@@ -67,7 +73,10 @@ impl LiveTable {
     ///
     /// When it can't be written.
     pub fn leave(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.queue(LeaveAlternateScreen)?.queue(Show)?.flush()
+        out.queue(EnableLineWrap)?
+            .queue(LeaveAlternateScreen)?
+            .queue(Show)?
+            .flush()
     }
 
     /// Takes in the rows of an interval.
@@ -82,7 +91,7 @@ impl LiveTable {
                 last: 0,
                 all: 0,
             });
-            total.last = row.count;
+            total.last += row.count;
             total.all += row.count;
         }
     }
@@ -153,6 +162,16 @@ mod tests {
             group: None,
             count,
         }
+    }
+
+    #[test]
+    fn functions_of_one_name_share_a_row() {
+        let mut table = LiveTable::new(String::new(), None);
+        table.add(&[row("same", 2), row("same", 3)]);
+        table.add(&[row("same", 20), row("same", 30)]);
+        let lines = table.lines(Duration::from_secs(1), 10);
+        let expected = format!("{:<36} {:>12} {:>16}", "same", "50", "55");
+        assert_eq!(lines.expect("a vector takes all")[3..], [expected]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod message;
 mod number;
 mod probe_list;
 mod stack_table;
+mod terminal;
 
 pub use check_table::{Check, Verdict, write_checks};
 pub use count_table::{CountTable, Format, Row, RowGroup};
@@ -25,3 +26,4 @@ pub use probe_list::{
     Detail, ListedProbe, ProbeKind, Typed, UsdtArgument, UsdtLocation, write_probes,
 };
 pub use stack_table::{CommandName, NamedFrame, StackFormat, StackRow, StackTable};
+pub use terminal::{Colours, can_be_redrawn, with_coloured_label};

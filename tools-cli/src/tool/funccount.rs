@@ -9,7 +9,7 @@ use probes_common::Settings;
 use super::{
     Console, Status, UNWRITTEN,
     session::{self, Plan, Request, Session},
-    wait::Event,
+    wait::{self, Event, Suspensions},
 };
 use crate::{
     attach::Bodies,
@@ -74,7 +74,7 @@ async fn write(
     console: &mut Console<'_>,
 ) -> anyhow::Result<Event> {
     loop {
-        let event = session.next().await?;
+        let event = session.next(console).await?;
         if event == Event::ReaderGone {
             return Ok(event);
         }
@@ -95,12 +95,21 @@ async fn draw(
     counters: &mut Counters,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Event> {
+    let mut suspensions = Suspensions::catch().context("failed to catch signals")?;
     let mut interval_began = Instant::now();
     let mut interval = Duration::ZERO;
     loop {
         let drawn = table.draw(console.results, interval);
         drawn.context(UNWRITTEN)?;
-        let event = session.next().await?;
+        let event = tokio::select! {
+            event = session.next(console) => event?,
+            () = suspensions.next() => {
+                table.leave(console.results).context(UNWRITTEN)?;
+                wait::suspend();
+                table.enter(console.results).context(UNWRITTEN)?;
+                continue;
+            }
+        };
         table.add(&counters.take(session.probes())?);
         if event != Event::Interval {
             return Ok(event);

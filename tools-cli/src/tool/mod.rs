@@ -7,6 +7,7 @@ mod follow;
 pub mod funccount;
 pub mod install;
 pub mod list;
+mod losses;
 mod progress;
 mod session;
 pub mod stackcount;
@@ -16,7 +17,7 @@ mod wait;
 use std::io::{self, Write};
 
 pub use self::{filters::Filters, progress::Progress, session::Request};
-use crate::render::escape_lines;
+use crate::render::{Colours, escape_lines, with_coloured_label};
 
 /// Where a tool writes.
 pub struct Console<'a> {
@@ -24,10 +25,23 @@ pub struct Console<'a> {
     pub results: &'a mut dyn Write,
     /// Everything else.
     pub messages: &'a mut dyn Write,
-    /// Whether details are wanted.
-    pub verbose: bool,
+    /// Which of both has colours.
+    pub colours: Colours,
+    /// How much is told.
+    pub verbosity: Verbosity,
     /// Who is told what takes long.
     pub progress: Progress,
+}
+
+/// How much is told beside results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// What has to be known.
+    Usual,
+    /// How it is done, too.
+    Details,
+    /// And single events that go wrong in the kernel.
+    Kernel,
 }
 
 impl Console<'_> {
@@ -35,12 +49,17 @@ impl Console<'_> {
     /// reason to stop.
     pub fn say(&mut self, line: impl std::fmt::Display) {
         self.progress.make_way();
-        let _ = writeln!(self.messages, "{}", escape_lines(&line.to_string()));
+        let line = escape_lines(&line.to_string());
+        let line = match self.colours.messages {
+            true => with_coloured_label(&line),
+            false => line,
+        };
+        let _ = writeln!(self.messages, "{line}");
     }
 
     /// Writes a line for those who want details.
     pub fn detail(&mut self, line: impl std::fmt::Display) {
-        if self.verbose {
+        if self.verbosity >= Verbosity::Details {
             self.say(line);
         }
     }

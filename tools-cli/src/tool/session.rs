@@ -13,22 +13,29 @@ use std::{
 
 use anyhow::Context as _;
 use probes_common::{Loss, Settings};
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc::{self, UnboundedSender},
+};
 
 use super::{
-    Console, Filters, Status,
+    Console, Filters, Status, Verbosity,
     command::{Held, Running},
-    follow,
-    wait::{Event, StopSignals, Targets, Waiter},
+    follow, losses,
+    wait::{self, Event, StopSignals, Targets, Waiter, has_records},
 };
 use crate::{
     attach::{self, Attached, Bodies, Observer, Skipped, Slow},
-    collect::Counts,
+    collect::{Counts, Diagnostics},
+    kernel::kprobes,
     load::{Body, Functions, Loader, MapName, MapSizes, Maps},
     render::{Escaped, Grouped},
     resolve::{self, Probe, Resolved, Scope},
     spec::ProbeSpec,
 };
+
+/// Room for what programs tell of events that go wrong: some hundred lines.
+const LOG_BYTES: u32 = 1 << 16;
 
 /// What every tool is asked for.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +94,8 @@ pub struct Session {
     /// The processes asked for, and the numbers that programs know them by.
     keys: Vec<(u32, u32)>,
     command: Option<Running>,
+    /// What our programs tell of single events, if that is wanted.
+    diagnostics: Option<AsyncFd<Diagnostics>>,
 }
 
 impl Session {
@@ -108,7 +117,7 @@ impl Session {
         let targets = Targets::watch(&pids, tid).context("failed to watch the traced processes")?;
         let filters = with_command(&request.filters, command.as_ref());
         let bodies = plan.bodies.clone();
-        let loader = load(plan, &filters, &resolved)?;
+        let loader = load(plan, &filters, &resolved, console.verbosity)?;
         let keys = filters.keys()?;
         let following = filters
             .follow_forks
@@ -128,6 +137,10 @@ impl Session {
         )
         .await?;
         drop(working);
+        let diagnostics = match console.verbosity {
+            Verbosity::Kernel => diagnostics(&attached, console),
+            _ => None,
+        };
         let session = Self {
             bodies,
             waiter: Waiter::start(signals, request.interval, request.duration, targets),
@@ -138,6 +151,7 @@ impl Session {
             attached,
             following,
             left_out: resolved.left_out,
+            diagnostics,
         };
         session.tell_details(console);
         Ok(session)
@@ -207,12 +221,26 @@ impl Session {
     /// # Errors
     ///
     /// When the kernel can't tell.
-    pub async fn next(&mut self) -> anyhow::Result<Event> {
+    pub async fn next(&mut self, console: &mut Console<'_>) -> anyhow::Result<Event> {
         loop {
-            match self.waiter.next().await.context("failed to wait")? {
-                Event::OneEnded(pid) => self.forget(pid)?,
-                event => return Ok(event),
+            tokio::select! {
+                event = self.waiter.next() => match event.context("failed to wait")? {
+                    Event::OneEnded(pid) => self.forget(pid)?,
+                    event => return Ok(event),
+                },
+                told = has_records(self.diagnostics.as_ref()) => {
+                    told.context("failed to wait")?;
+                    self.tell_diagnostics(console);
+                }
             }
+        }
+    }
+
+    /// Tells what our programs have told since.
+    fn tell_diagnostics(&mut self, console: &mut Console<'_>) {
+        let told = self.diagnostics.as_mut();
+        for diagnostic in told.map(|log| log.get_mut().take()).unwrap_or_default() {
+            console.say(losses::one(&diagnostic, &self.probes));
         }
     }
 
@@ -232,6 +260,7 @@ impl Session {
     ///
     /// When the losses can't be read, or the command's status can't.
     pub fn finish(mut self, ended: Event, console: &mut Console<'_>) -> anyhow::Result<Status> {
+        self.tell_diagnostics(console);
         let losses = self.losses()?;
         let status = self.end_command(ended)?;
         console.say("Detaching...");
@@ -273,10 +302,14 @@ impl Session {
                 Grouped(misses)
             ));
         }
+        if self.attached.uses_kprobes() && kprobes::are_off() {
+            let remedy = kprobes::REMEDY;
+            losses.push(format!("kprobes were switched off meanwhile; {remedy}"));
+        }
         for loss in Loss::ALL {
             let count = counts.lost(loss)?;
             if count > 0 {
-                losses.push(lost(loss, Grouped(count)));
+                losses.push(losses::total(loss, Grouped(count)));
             }
         }
         let skipped = self.attached.skipped.len() + self.left_out.len();
@@ -335,34 +368,6 @@ impl Session {
     }
 }
 
-/// What was lost, and what would have helped.
-fn lost(loss: Loss, count: Grouped) -> String {
-    match loss {
-        Loss::NotFollowed => format!(
-            "did not follow {count} processes: more than {} at a time",
-            Grouped(follow::AT_A_TIME.into())
-        ),
-        Loss::StackTable => {
-            format!("did not count {count} events: the table of stacks is full, raise --stacks")
-        }
-        Loss::StackFrames => format!(
-            "did not count {count} events: new stacks came faster than they could be read, raise \
-             --buffer"
-        ),
-        Loss::StackBuffers => {
-            format!("did not count {count} events: too many tasks in a probe on one CPU")
-        }
-        Loss::Event => format!("lost {count} events: raise -b"),
-        Loss::Entry => format!(
-            "did not show {count} returns: what their functions had been called with was not saved"
-        ),
-        Loss::Groups => {
-            format!("did not count {count} events: the table of groups is full, raise --groups")
-        }
-        Loss::Fault => format!("could not read all values of {count} events: memory not there"),
-    }
-}
-
 /// Finds out what the request's specs stand for, and tells what is to be known about it.
 ///
 /// # Errors
@@ -412,7 +417,31 @@ fn watched(filters: &Filters, command: Option<&Held>) -> (Vec<u32>, Option<u32>)
     }
 }
 
-fn load(plan: Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<Loader> {
+/// The log of our programs; without it, the totals at the end are all that is told.
+fn diagnostics(attached: &Attached, console: &mut Console<'_>) -> Option<AsyncFd<Diagnostics>> {
+    let opened = attached
+        .program_id()
+        .map_err(anyhow::Error::from)
+        .and_then(|id| Ok(Diagnostics::open(id)?))
+        .and_then(|log| Ok(wait::register(log, Interest::READABLE)?));
+    match opened {
+        Ok(log) => Some(log),
+        Err(error) => {
+            console.say(format_args!(
+                "note: single events that go wrong are not told, only their number at the end: \
+                 {error:#}; that takes CAP_SYS_ADMIN"
+            ));
+            None
+        }
+    }
+}
+
+fn load(
+    plan: Plan,
+    filters: &Filters,
+    resolved: &Resolved,
+    verbosity: Verbosity,
+) -> anyhow::Result<Loader> {
     let only_counts = matches!(plan.bodies, Bodies::All(Body::Count));
     if !only_counts && filters.are_below()? {
         anyhow::bail!(
@@ -433,6 +462,10 @@ fn load(plan: Plan, filters: &Filters, resolved: &Resolved) -> anyhow::Result<Lo
             follow::AT_A_TIME
         } else {
             1
+        },
+        log_bytes: match verbosity {
+            Verbosity::Kernel => LOG_BYTES,
+            _ => 0,
         },
         ..plan.sizes
     };

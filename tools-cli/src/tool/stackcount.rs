@@ -79,7 +79,7 @@ pub async fn run(
     let mut report = Report::new(options, request);
     console.say(session.title(request));
     let ended = loop {
-        match session.next().await? {
+        match session.next(console).await? {
             Event::Records => stacks.drain(),
             Event::ReaderGone => break Event::ReaderGone,
             event => {

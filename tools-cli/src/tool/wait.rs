@@ -50,6 +50,7 @@ impl StopSignals {
             SignalKind::interrupt(),
             SignalKind::terminate(),
             SignalKind::hangup(),
+            SignalKind::quit(),
         ]
         .into_iter()
         .map(signal)
@@ -59,15 +60,44 @@ impl StopSignals {
 
     /// The next one.
     pub async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = self.0.as_mut_slice() else {
+        let [interrupt, terminate, hangup, quit] = self.0.as_mut_slice() else {
             return pending().await;
         };
         tokio::select! {
             _ = interrupt.recv() => (),
             _ = terminate.recv() => (),
             _ = hangup.recv() => (),
+            _ = quit.recv() => (),
         }
     }
+}
+
+/// The signal that a terminal sends at Ctrl-Z, for what must be tidied up before.
+#[derive(Debug)]
+pub struct Suspensions(Signal);
+
+impl Suspensions {
+    /// Catches it from now on.
+    ///
+    /// # Errors
+    ///
+    /// When a handler can't be installed.
+    pub fn catch() -> io::Result<Self> {
+        signal(SignalKind::from_raw(libc::SIGTSTP)).map(Self)
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            pending().await
+        }
+    }
+}
+
+/// Stops this process until somebody lets it go on.
+pub fn suspend() {
+    // SAFETY: the call takes an integer. It can't fail: the signal is one that there is.
+    unsafe { libc::raise(libc::SIGSTOP) };
 }
 
 /// The processes whose end is ours, and the thread.
@@ -280,13 +310,18 @@ async fn until(time: Option<Instant>) {
     }
 }
 
-fn register<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+/// Waits for the descriptor from now on.
+///
+/// # Errors
+///
+/// When it can't be waited for.
+pub(super) fn register<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     // SAFETY: what is registered here gives the same descriptor each time, and keeps it open.
     unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
 }
 
 /// The kernel tells of records once, when there were none before; whoever is told reads them all.
-async fn has_records(records: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
+pub(super) async fn has_records<T: AsRawFd>(records: Option<&AsyncFd<T>>) -> io::Result<()> {
     match records {
         Some(records) => {
             records.readable().await?.clear_ready();

@@ -45,10 +45,15 @@ pub enum Sink<'a> {
     File(&'a Path),
 }
 
-/// Has the kernel kill the child when this process is gone, however it went.
+/// Has the kernel kill the child when this process is gone, however it went, and lets Ctrl-C end it:
+/// what a shell starts in the background ignores that, and so would its children.
 pub fn dies_with_us(command: &mut Command) -> &mut Command {
-    let ask = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
-    // SAFETY: between fork and exec this makes one system call and touches no memory.
+    let ask = || {
+        // SAFETY: the call takes integers; the default needs no handler.
+        unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+        Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+    };
+    // SAFETY: between fork and exec this makes two system calls and touches no memory.
     unsafe { command.pre_exec(ask) }
 }
 

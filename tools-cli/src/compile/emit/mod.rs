@@ -13,6 +13,8 @@ mod value;
 #[cfg(test)]
 pub(crate) use self::stack::STACK_BYTES;
 
+use probes_common::{PASSED, UNREADABLE};
+
 use self::stack::Stack;
 use super::{
     Options,
@@ -77,7 +79,7 @@ struct Emitter<'a> {
     fault: Label,
 }
 
-/// `predicate(r1 = context, r2 = saved values) -> r0`: not 0 if the event passes.
+/// `predicate(r1 = context, r2 = saved values) -> r0`: [`PASSED`], 0, or [`UNREADABLE`].
 pub(super) fn predicate(condition: &Node, options: &Options) -> Result<CompiledFn, Error> {
     let mut code = Assembler::default();
     code.span = condition.span;
@@ -86,21 +88,17 @@ pub(super) fn predicate(condition: &Node, options: &Options) -> Result<CompiledF
     if value::uses_saved(condition) {
         code.mov(SAVED, Reg::R2);
     }
-    let fault = code.label();
-    let mut emitter = Emitter {
-        code,
-        stack: Stack::default(),
-        options,
-        context,
-        fault,
-    };
-    emitter.branch(condition, fault, false, &WORKING)?;
+    let mut emitter = Emitter::new(code, context, options);
+    let fails = emitter.code.label();
+    emitter.branch(condition, fails, false, &WORKING)?;
     emitter.code.span = condition.span;
-    emitter.code.constant(Reg::R0, 1);
+    emitter.code.constant(Reg::R0, PASSED.cast_signed());
     emitter.code.exit();
-    // What can't be read does not pass either.
-    emitter.code.place(fault);
+    emitter.code.place(fails);
     emitter.code.constant(Reg::R0, 0);
+    emitter.code.exit();
+    emitter.code.place(emitter.fault);
+    emitter.code.constant(Reg::R0, UNREADABLE.cast_signed());
     emitter.code.exit();
     emitter.finish()
 }
@@ -114,14 +112,7 @@ pub(super) fn values(slots: &[(Recipe, Slot)], options: &Options) -> Result<Comp
     if slots.iter().any(|(recipe, _)| recipe.uses_saved()) {
         code.mov(SAVED, Reg::R3);
     }
-    let fault = code.label();
-    let mut emitter = Emitter {
-        code,
-        stack: Stack::default(),
-        options,
-        context: Reg::R6,
-        fault,
-    };
+    let mut emitter = Emitter::new(code, Reg::R6, options);
     // The bits are in the output and not in a register, because the verifier knows the registers'
     // values: each fault that may or may not happen would double what it has to walk through.
     emitter.code.store_constant(OUTPUT, 0, 0, FAULTS_BYTES);
@@ -139,14 +130,7 @@ pub(super) fn entry_values(nodes: &[Node], options: &Options) -> Result<Compiled
     let mut code = Assembler::default();
     code.mov(Reg::R6, Reg::R1);
     code.mov(OUTPUT, Reg::R2);
-    let fault = code.label();
-    let mut emitter = Emitter {
-        code,
-        stack: Stack::default(),
-        options,
-        context: Reg::R6,
-        fault,
-    };
+    let mut emitter = Emitter::new(code, Reg::R6, options);
     for (node, at) in nodes.iter().zip((SAVED_TIME_BYTES.into()..).step_by(8)) {
         emitter.fault = emitter.code.label();
         let done = emitter.code.label();
@@ -179,7 +163,17 @@ impl Recipe {
     }
 }
 
-impl Emitter<'_> {
+impl<'a> Emitter<'a> {
+    fn new(mut code: Assembler, context: Reg, options: &'a Options) -> Self {
+        Self {
+            fault: code.label(),
+            code,
+            stack: Stack::default(),
+            options,
+            context,
+        }
+    }
+
     fn finish(self) -> Result<CompiledFn, Error> {
         let stack_bytes = self.stack.deepest_bytes();
         let code = self.code.finish().map_err(|_| Error::Length)?;

@@ -3,6 +3,8 @@
 
 use std::{cell::RefCell, collections::BTreeMap, ops::Range, slice};
 
+use probes_common::PASSED;
+
 use crate::compile::{Compiled, CompiledFn, Piece, SlotKind, layout::Slot};
 
 /// What helpers answer.
@@ -82,9 +84,14 @@ impl Machine {
     }
 
     pub(super) fn predicate(&mut self, compiled: &Compiled) -> bool {
+        self.verdict(compiled) == PASSED
+    }
+
+    /// What the predicate returns.
+    pub(super) fn verdict(&mut self, compiled: &Compiled) -> u64 {
         let predicate = compiled.predicate.as_ref().expect("there is a predicate");
         let saved = self.saved.clone();
-        self.run(predicate, saved.as_ptr() as u64, 0, &[range_of(&saved)]) != 0
+        self.run(predicate, saved.as_ptr() as u64, 0, &[range_of(&saved)])
     }
 
     pub(super) fn values(&mut self, compiled: &Compiled) -> Vec<Output> {

@@ -1,5 +1,7 @@
 //! What expressions give, case by case.
 
+use probes_common::UNREADABLE;
+
 use super::{
     Context, Machine, compile_at,
     machine::{self, Output},
@@ -282,6 +284,22 @@ fn long_texts_are_compared_to_their_ends() {
         let compiled = compile_at(&probe, &site, &world, Context::PtRegs).expect("it compiles");
         assert_eq!(machine.predicate(&compiled), expected, "{text}");
     }
+}
+
+#[test]
+fn a_condition_that_can_not_be_read_is_neither_true_nor_false() {
+    for condition in [
+        "*(int *)8 == 0",
+        "!*(int *)8",
+        "STRCMP(\"x\", (char *)0)",
+        "!STRCMP(\"x\", (char *)0)",
+    ] {
+        let verdict = kernel_machine().verdict(&compiled(&format!("f ({condition})")));
+        assert_eq!(verdict, UNREADABLE, "{condition}");
+    }
+    // What decides before is not in need of the rest.
+    assert!(!passes("n != -10 && *(int *)8 == 0"));
+    assert!(passes("n == -10 || *(int *)8 == 0"));
 }
 
 #[test]

@@ -187,14 +187,16 @@ fn a_comparison_is_a_few_instructions() {
              4: add64 r1, 0xfffffff8\n    \
              5: mov64 r2, 0x4\n    \
              6: call 0x71\n    \
-             7: jne r0, 0x0, +0x5\n    \
+             7: jne r0, 0x0, +0x7\n    \
              8: ldxw r0, [r10-0x8]\n    \
              9: ldxdw r2, [r6+0x68]                  ; n\n   \
              10: jsle32 r0, r2, +0x2                  ; t->i > n\n   \
              11: mov64 r0, 0x1\n   \
              12: exit\n   \
              13: mov64 r0, 0x0\n   \
-             14: exit\n",
+             14: exit\n   \
+             15: mov64 r0, 0x2\n   \
+             16: exit\n",
         ),
     ] {
         let text = format!("f ({predicate})");

@@ -66,6 +66,18 @@ pub enum Error {
     },
 }
 
+/// What `typed` can go on as, for the name or the path of a library or program. Names end in a colon,
+/// folders in a slash.
+#[must_use]
+pub fn complete(typed: &str) -> Vec<String> {
+    let found = search::complete(typed).into_iter();
+    let ended = found.map(|name| match name.ends_with('/') {
+        true => name,
+        false => name + ":",
+    });
+    ended.collect()
+}
+
 /// The file that `name` stands for; with `pid`, as that process knows it.
 ///
 /// A name with a slash is a path. Another is looked for among what the process has mapped, then as

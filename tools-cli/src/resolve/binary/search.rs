@@ -1,6 +1,7 @@
 //! Libraries by their short names, programs by theirs, as the system under a root finds them.
 
 use std::{
+    collections::BTreeSet,
     env,
     fs::{self, File},
     io::Read as _,
@@ -22,6 +23,51 @@ const FOLDERS: [&str; 6] = [
 ];
 /// Where programs are for a process whose `PATH` we do not know.
 const PROGRAMS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What `typed` can go on as, for a library or program: short names, or paths if it has a slash, of
+/// which folders end in one.
+pub(super) fn complete(typed: &str) -> BTreeSet<String> {
+    let found = match typed.rsplit_once('/') {
+        Some((folder, _)) => files_in(&format!("{folder}/"), typed),
+        None => libraries().into_iter().chain(programs(typed)).collect(),
+    };
+    let begins = |name: &String| name.starts_with(typed);
+    found.into_iter().filter(begins).collect()
+}
+
+/// The files of a folder whose paths begin as `typed`.
+fn files_in(folder: &str, typed: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.filter_map(|entry| {
+        let path = format!("{folder}{}", entry.file_name().to_str()?);
+        if !path.starts_with(typed) {
+            return None;
+        }
+        if Path::new(&path).is_dir() {
+            return Some(path + "/");
+        }
+        is_elf(Path::new(&path)).then_some(path)
+    });
+    paths.collect()
+}
+
+/// The libraries in the linker's cache.
+fn libraries() -> Vec<String> {
+    let cache = fs::read("/etc/ld.so.cache").unwrap_or_default();
+    let names = ld_cache::libraries(&cache).filter_map(|(file, _)| short_name(file));
+    names.map(str::to_owned).collect()
+}
+
+/// The programs in `PATH` whose names begin as `typed`; none if that is nothing.
+fn programs(typed: &str) -> Vec<String> {
+    let path = env::var("PATH").unwrap_or_default();
+    let folders = path.split(':').filter(|folder| folder.starts_with('/'));
+    let found = folders
+        .filter(|_| !typed.is_empty())
+        .flat_map(|folder| files_in(&format!("{folder}/"), &format!("{folder}/{typed}")));
+    let names = found.filter_map(|path| Some(path.rsplit_once('/')?.1.to_owned()));
+    names.filter(|name| !name.is_empty()).collect()
+}
 
 /// Finds `name` under the directory `under`; the result is a path from here.
 pub(super) fn find(name: &str, under: &Path) -> Result<PathBuf, Error> {

@@ -18,7 +18,8 @@ pub fn run(format: Format, console: &mut Console<'_>) -> anyhow::Result<Status> 
     checks.extend(privileges::checks());
     checks.extend(attaching::checks());
     checks.extend(programs::checks());
-    write_checks(console.results, format, &checks)?;
+    let in_colour = console.colours.results;
+    write_checks(console.results, format, in_colour, &checks)?;
     let is_fit = checks.iter().all(|check| check.status != Verdict::Fail);
     Ok(if is_fit { Status::Done } else { Status::Unfit })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Query, listed};
 use crate::{
-    resolve::{self, Scope},
+    resolve::{self, Scope, binary},
     spec::{Kind, Syntax},
 };
 
@@ -17,7 +17,7 @@ const UP_TO: usize = 5000;
 pub fn complete(typed: &str) -> Vec<String> {
     let kind = typed.split_once(':');
     let kind = kind.and_then(|(word, rest)| Some((Kind::from_word(word)?, rest)));
-    let found: BTreeSet<String> = match kind {
+    let mut found: BTreeSet<String> = match kind {
         None if typed.is_empty() => ["p:", "r:", "t:", "u:"].map(str::to_owned).into(),
         Some((Kind::Tracepoint, rest)) if !rest.contains(':') => {
             let events = specs(&format!("{typed}*:*"));
@@ -29,6 +29,13 @@ pub fn complete(typed: &str) -> Vec<String> {
         },
         _ => specs(&format!("{typed}*")).into_iter().collect(),
     };
+    let rest = kind.map_or(typed, |(_, rest)| rest);
+    let has_file = !matches!(kind, Some((Kind::Tracepoint, _)));
+    if has_file && !typed.is_empty() && !rest.contains(':') {
+        let before = &typed[..typed.len() - rest.len()];
+        let files = binary::complete(rest).into_iter();
+        found.extend(files.map(|file| format!("{before}{file}")));
+    }
     let mut found: Vec<String> = found.into_iter().collect();
     found.retain(|spec| spec.starts_with(typed));
     found.truncate(UP_TO);

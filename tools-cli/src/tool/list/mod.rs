@@ -11,7 +11,7 @@ use anyhow::bail;
 
 pub use self::{complete::complete, query::Query};
 use self::{detail::Details, listed::WithPoints};
-use super::{Console, Status};
+use super::{Console, Status, Verbosity};
 use crate::{
     attach::Skipped,
     render::{Escaped, Format, Grouped, ListedProbe, write_probes},
@@ -144,7 +144,7 @@ fn tell_left_out(left_out: &[Skipped], console: &mut Console<'_>) {
     let Some(first) = left_out.first() else {
         return;
     };
-    if console.verbose {
+    if console.verbosity >= Verbosity::Details {
         for skipped in left_out {
             let name = Escaped(&skipped.name);
             console.detail(format_args!("left out {name}: {}", skipped.reason));

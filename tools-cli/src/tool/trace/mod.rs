@@ -122,7 +122,7 @@ pub async fn run(
     report.begin(&session, console)?;
     let started = Instant::now();
     let ended = loop {
-        let event = session.next().await?;
+        let event = session.next(console).await?;
         if event == Event::ReaderGone {
             break event;
         }
