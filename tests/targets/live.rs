@@ -1,11 +1,6 @@
 //! `funccount --live` on a terminal of its own, and in a pipe.
 
-use std::{
-    fs,
-    io::Read as _,
-    process::{Command, Stdio},
-    thread,
-};
+use std::process::{Command, Stdio};
 
 use tests::{
     fixtures,
@@ -74,68 +69,6 @@ fn in_a_pipe_the_tables_follow_each_other() {
         finished.stdout.matches("FUNC ").count() > 2,
         "{finished:#?}"
     );
-}
-
-/// The only child of a process.
-fn child_of(pid: u32) -> u32 {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    loop {
-        let children = fs::read_to_string(&path).expect("the process is there");
-        if let Ok(child) = children.trim().parse() {
-            return child;
-        }
-        thread::yield_now();
-    }
-}
-
-fn is_stopped(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with('T'))
-}
-
-fn send(pid: u32, signal: i32) {
-    let pid = pid.try_into().expect("a PID");
-    // SAFETY: the call takes integers.
-    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
-}
-
-#[test]
-fn while_it_is_stopped_the_terminal_is_its_owners() {
-    let command = format!(
-        "exec {} funccount --live -i 0.05 t:syscalls:sys_enter_getppid",
-        probekit().display()
-    );
-    let mut script = on_terminal("xterm", &command)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("util-linux has it");
-    let mut output = script.stdout.take().expect("it is piped");
-    let mut shown = String::new();
-    let mut read_until = |end: &str| {
-        while !shown.contains(end) {
-            let mut bytes = [0; 4096];
-            let count = output.read(&mut bytes).expect("it can be read");
-            assert_ne!(count, 0, "no {end:?} in {shown:?}");
-            shown += &String::from_utf8_lossy(&bytes[..count]);
-        }
-        std::mem::take(&mut shown)
-    };
-    read_until("COUNT/s");
-    let tool = child_of(script.id());
-    send(tool, libc::SIGTSTP);
-    read_until(LEAVE);
-    // `script` stops too, as a shell would take over.
-    while !is_stopped(script.id()) {
-        thread::yield_now();
-    }
-    assert!(is_stopped(tool));
-    send(script.id(), libc::SIGCONT);
-    send(tool, libc::SIGCONT);
-    read_until(ENTER);
-    send(tool, libc::SIGQUIT);
-    read_until("Detaching...");
-    assert!(script.wait().expect("it ends").success());
 }
 
 #[test]

@@ -12,14 +12,14 @@ use tests::process::{Live, funccount, trace};
 const QUERIES: u64 = 200;
 
 /// A server of our own, on a socket in its own folder; stopped at the end.
-pub(crate) struct Server {
+struct Server {
     folder: tempfile::TempDir,
     programs: PathBuf,
     user: u32,
 }
 
 impl Server {
-    pub(crate) fn start() -> Self {
+    fn start() -> Self {
         let programs = fs::read_dir("/usr/lib/postgresql")
             .expect("PostgreSQL is installed")
             .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
@@ -80,7 +80,7 @@ impl Server {
         written
     }
 
-    pub(crate) fn query(&self, text: &str) {
+    fn query(&self, text: &str) {
         self.run(
             "psql",
             &[

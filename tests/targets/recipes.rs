@@ -4,16 +4,11 @@
 
 use std::{
     fs,
-    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
 };
 
 use tests::process::{Finished, probekit};
-
-use crate::postgres::Server;
 
 const README: &str = include_str!("../../README.md");
 /// Where the recipes have what differs between machines.
@@ -112,39 +107,8 @@ fn is_kernel_function(command: &str) -> bool {
         .contains(':')
 }
 
-/// Something is always forked, and PostgreSQL asked, while `work` is done.
-fn on_a_busy_machine(work: impl FnOnce()) {
-    let server = Server::start();
-    let is_done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_done.load(Ordering::Relaxed) {
-                server.query("select 1");
-            }
-        });
-        // Also if it fails, or the other thread would never be joined.
-        let result = panic::catch_unwind(AssertUnwindSafe(work));
-        is_done.store(true, Ordering::Relaxed);
-        if let Err(reason) = result {
-            panic::resume_unwind(reason);
-        }
-    });
-}
-
-/// Whether a table of funccount or stackcount counts anything.
-fn has_counts(table: &str) -> bool {
-    let words = table.lines().filter_map(|line| line.split(' ').next_back());
-    words
-        .filter_map(|word| word.parse::<u64>().ok())
-        .any(|count| count > 0)
-}
-
 #[test]
 fn every_command_answers_its_question() {
-    on_a_busy_machine(answer_all);
-}
-
-fn answer_all() {
     let kitchen = Kitchen::new();
     let commands = commands();
     assert!(commands.len() >= 20, "{commands:#?}");
@@ -152,8 +116,7 @@ fn answer_all() {
         let (tool, rest) = command.split_once(' ').expect("arguments");
         let ends = rest.contains(" -- ");
         match tool {
-            // What ends by itself here, and may be traced here.
-            "trace" if (ends || rest.contains("query__start")) && !is_kernel_function(command) => {
+            "trace" if ends && !is_kernel_function(command) => {
                 let finished = kitchen.run(command);
                 let event = format!(" {}", event(command));
                 let mut lines = finished.stdout.lines();
@@ -174,7 +137,6 @@ fn answer_all() {
                 assert!(ends || rest.contains("-d 1 "), "{command} does not end");
                 let finished = kitchen.run(command);
                 assert!(finished.status.success(), "{command}: {finished:#?}");
-                assert!(has_counts(&finished.stdout), "{command}: {finished:#?}");
             }
             _ => panic!("{command} is none of the tools"),
         }
