@@ -20,9 +20,13 @@ fn counting() -> String {
     )
 }
 
-/// `command` on a terminal of that kind.
+/// `command` on a terminal of that kind, where nothing else asks for colours: in an environment of
+/// continuous integration (`CI`) they are shown on terminals that are said to have none.
 fn on_terminal(terminal: &str, command: &str) -> Command {
     let mut script = Command::new("script");
+    for asks in ["CI", "CLICOLOR", "CLICOLOR_FORCE", "NO_COLOR"] {
+        script.env_remove(asks);
+    }
     script
         .args(["--quiet", "--return", "--command", command, "/dev/null"])
         .env("TERM", terminal)
