@@ -18,6 +18,10 @@ use crate::{
 /// What the tests beside the code are called that ask the kernel's verifier.
 const VERIFIER: &str = "verifier";
 
+/// The longest that the tests of one executable may take, in minutes: several times of what they
+/// do, and less than machines that run them for us wait.
+const MOST_MINUTES: u64 = 30;
+
 /// What is run here and in the machines.
 #[derive(Debug)]
 pub struct Build {
@@ -302,22 +306,55 @@ fn add_finished(kernel: &Kernel, finished: &Finished, matrix: &mut Matrix) {
     }
 }
 
-/// Runs a test executable; that tests fail is in what it writes.
+/// Runs a test executable; that tests fail is in what it writes. One that does not end is killed
+/// after [`MOST_MINUTES`]: the test that it hangs in is the last that it writes of.
 fn both_outputs(command: &mut Command) -> anyhow::Result<String> {
-    let finished = command
+    let finished = limited(command, MOST_MINUTES * 60)
         .output()
         .with_context(|| format!("failed to run {command:?}"))?;
     let mut text = String::from_utf8_lossy(&finished.stdout).into_owned();
     if !finished.status.success() {
         text += &String::from_utf8_lossy(&finished.stderr);
+        text += &format!("\n{}", finished.status);
         text += "\ntest suite::ended ... FAILED\n";
     }
     Ok(text)
 }
 
+/// `command`, killed with its process group after so many seconds.
+fn limited(command: &Command, seconds: u64) -> Command {
+    let mut limited = Command::new("timeout");
+    limited
+        .args(["--signal=KILL", &seconds.to_string()])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    limited
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_does_not_end_is_killed_and_what_it_wrote_is_kept() {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "echo \"test $NAME ... \"; pwd; sleep 1000"])
+            .env("NAME", "a::b")
+            .current_dir("/");
+        let finished = limited(&shell, 1).output().unwrap();
+        assert_eq!(finished.stdout, b"test a::b ... \n/\n");
+        assert!(!finished.status.success());
+    }
 
     #[test]
     fn executables_are_where_cargo_says() {
