@@ -6,6 +6,10 @@
 //! are not taken.
 #![no_std]
 
+mod unwind;
+
+pub use unwind::{KERNEL_RULES, KernelRule, KernelTables, OrcEntry, RuleKind};
+
 /// Length of a task's command name in bytes, with the final NUL (`TASK_COMM_LEN`,
 /// `include/linux/sched.h`).
 pub const COMM_BYTES: usize = 16;
@@ -89,8 +93,8 @@ pub struct Settings {
     pub exec_id_offset: u32,
     /// What events are counted by: a [`By`].
     pub by: u32,
-    /// Makes the size a multiple of 8.
-    pub reserved: u32,
+    /// 1 if the context is a tracepoint's record.
+    pub has_record: u32,
 }
 
 /// What events are counted by, beside their probes.
@@ -150,7 +154,7 @@ pub struct StackKey {
 }
 
 /// A stack that was not seen before: what a record of the map `FRAMES` begins with. The frames
-/// follow, 8 bytes each, innermost first, those of the kernel before those of the program.
+/// follow, 8 bytes each, innermost first, those of the program before those of the kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StackHeader {

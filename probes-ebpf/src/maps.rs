@@ -2,9 +2,11 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{CgroupArray, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, CgroupArray, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
-use probes_common::{Group, GroupKey, Loss, STACK_BUFFERS, StackHeader, StackKey};
+use probes_common::{
+    Group, GroupKey, KERNEL_RULES, KernelTables, Loss, STACK_BUFFERS, StackHeader, StackKey,
+};
 
 use crate::entry::{Call, Saved};
 
@@ -56,3 +58,11 @@ pub(crate) static BUFFERS: PerCpuArray<StackHeader> =
 /// Which of this CPU's buffers are taken, a bit each.
 #[map]
 pub(crate) static TAKEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where the kernel's unwinder keeps its tables, once user space has told.
+#[map]
+pub(crate) static TABLES: Array<KernelTables> = Array::with_max_entries(1, 0);
+
+/// What they say of places that stacks were seen to lead through: each a `KernelRule`.
+#[map]
+pub(crate) static RULES: Array<u64> = Array::with_max_entries(KERNEL_RULES, 0);

@@ -38,7 +38,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     never: 0,
     exec_id_offset: 0,
     by: 0,
-    reserved: 0,
+    has_record: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

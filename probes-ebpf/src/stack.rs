@@ -3,7 +3,8 @@
 use core::{arch::asm, ffi::c_void, slice};
 
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_get_current_task,
+    bpf_get_current_comm, bpf_ktime_get_ns,
+    generated::{bpf_get_current_task, bpf_probe_read_kernel},
 };
 use probes_common::{Loss, NO_PROBE, STACK_BUFFERS, StackHeader, StackKey};
 
@@ -62,9 +63,9 @@ fn take_buffer(taken: *mut u64) -> Option<u32> {
 }
 
 /// `value`, in a way that the verifier does not follow, with any other that it does not know. It
-/// would go through all that comes next once for each buffer; on 6.1 it gives up over that.
+/// would go through all that comes next once for each value; on 6.1 it gives up over that.
 #[inline(always)]
-fn hidden(value: u32, unknown: u64) -> u32 {
+pub(crate) fn hidden(value: u32, unknown: u64) -> u32 {
     let mut hidden = u64::from(value);
     // SAFETY: does nothing in the end.
     unsafe {
@@ -105,19 +106,18 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
     };
     // SAFETY: the loader has given a buffer room for the header and both parts.
     let frames = unsafe { header.add(1) }.cast::<u8>();
-    let kernel_bytes = match setting!(kernel_stack) {
-        0 => 0,
-        _ => walk::kernel(ctx, frames),
-    };
-    let kernel_end = at_most(kernel_bytes.into(), setting!(stack_bytes)) as usize;
-    // SAFETY: at most the room of the first part is used, so the second has its own left.
-    let user_frames = unsafe { frames.add(kernel_end) };
     let user_bytes = match setting!(user_stack) {
         0 => 0,
-        _ => walk::user(ctx, user_frames),
+        _ => walk::user(ctx, frames),
     };
-    let key = StackKey {
-        frames: hash(frames.cast(), kernel_bytes, user_bytes),
+    // SAFETY: the pointer is to the start of our buffer.
+    let user_bytes = unsafe { noted(&raw mut (*header).user_bytes, user_bytes) };
+    let user_hash = Hash::new().with(frames, user_bytes);
+    let user_end = at_most(user_bytes.into(), setting!(stack_bytes)) as usize;
+    // SAFETY: at most the room of the first part is used, so the second has its own left.
+    let kernel_frames = unsafe { frames.add(user_end) };
+    let mut key = StackKey {
+        frames: user_hash.0,
         comm: match setting!(by_comm) {
             0 => [0; 16],
             _ => bpf_get_current_comm().unwrap_or_default(),
@@ -128,19 +128,82 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
         },
         exec_id: exec_id(),
     };
-    if add_one(&key) {
-        return;
+    let mut kernel_bytes = 0;
+    if setting!(kernel_stack) != 0 {
+        let foreseen = walk::foresee_kernel(ctx, kernel_frames.cast());
+        if let Some(foreseen) = &foreseen {
+            key.frames = user_hash.with(kernel_frames, foreseen.bytes).0;
+            if add_one(&key) {
+                return;
+            }
+        }
+        kernel_bytes = walk::kernel(ctx, kernel_frames);
+        let foretold = key.frames;
+        key.frames = user_hash.with(kernel_frames, kernel_bytes).0;
+        if let Some(foreseen) = &foreseen
+            && foretold != key.frames
+        {
+            walk::distrust(foreseen);
+        }
     }
-    let new = StackHeader {
-        key,
-        // SAFETY: the helper has no conditions.
-        time_ns: unsafe { bpf_ktime_get_ns() },
-        kernel_bytes,
-        user_bytes,
-    };
-    // SAFETY: the pointer is to the start of our buffer.
-    unsafe { header.write(new) };
-    remember(&key, header, kernel_bytes + user_bytes);
+    if !add_one(&key) {
+        remember(&key, header, user_bytes, kernel_bytes);
+    }
+}
+
+/// Writes a length to memory of a map and reads it back. The verifier knows nothing of it then, and
+/// goes through what comes next once, not once for each length.
+///
+/// # Safety
+///
+/// The pointer is to a word of a map value that nobody else uses.
+#[inline(always)]
+unsafe fn noted(place: *mut u32, bytes: u32) -> u32 {
+    // SAFETY: the caller's.
+    unsafe {
+        place.write_volatile(bytes);
+        place.read_volatile()
+    }
+}
+
+/// 128 bits of hash over the frames: two sums that each frame goes into in its own way.
+#[derive(Clone, Copy)]
+struct Hash([u64; 2]);
+
+impl Hash {
+    // Odd constants with bits all over: those of the golden ratio and of splitmix64.
+    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
+    const SECOND: u64 = 0xbf58_476d_1ce4_e5b9;
+
+    #[inline(always)]
+    const fn new() -> Self {
+        Self([Self::FIRST, Self::SECOND])
+    }
+
+    /// With a part of a stack: its length, and its frames.
+    #[inline(always)]
+    fn with(self, frames: *const u8, bytes: u32) -> Self {
+        let frames = frames.cast::<u64>();
+        let mut hash = self.with_word(bytes.into());
+        for at in 0..setting!(stack_bytes) / 8 {
+            if at >= bytes / 8 {
+                break;
+            }
+            // SAFETY: within what was read.
+            hash = hash.with_word(unsafe { frames.add(at as usize).read() });
+        }
+        hash
+    }
+
+    #[inline(always)]
+    fn with_word(self, word: u64) -> Self {
+        let Self([mut low, mut high]) = self;
+        low = (low ^ word).wrapping_mul(Self::FIRST);
+        low ^= low >> 29;
+        high = (high.rotate_left(23) ^ word).wrapping_mul(Self::SECOND);
+        high ^= high >> 32;
+        Self([low, high])
+    }
 }
 
 /// How many programs the process has run before this one, as the kernel counts them
@@ -154,8 +217,14 @@ fn exec_id() -> u32 {
     // SAFETY: the helper has no conditions; what it gives is only read through another.
     let task = unsafe { bpf_get_current_task() } as *const u8;
     let counter = task.wrapping_add(offset as usize).cast();
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel(counter) }.unwrap_or(0)
+    let mut count = 0_u32;
+    // SAFETY: the helper checks the address, and fills what it can't read with zeros. That it says so
+    // is not looked at: the verifier would go through all that comes next once more.
+    unsafe {
+        let bytes = size_of_val(&count) as u32;
+        bpf_probe_read_kernel((&raw mut count).cast(), bytes, counter);
+    }
+    count
 }
 
 /// `bytes`, and 0 if that is more than `limit`, in a way that the verifier of any kernel can follow:
@@ -168,30 +237,6 @@ pub(crate) fn at_most(mut bytes: u64, limit: u32) -> u32 {
         return 0;
     }
     bytes as u32
-}
-
-/// 128 bits of hash over the frames: two sums that each frame goes into in its own way.
-#[inline(always)]
-fn hash(frames: *const u64, kernel_bytes: u32, user_bytes: u32) -> [u64; 2] {
-    // Odd constants with bits all over: those of the golden ratio and of splitmix64.
-    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
-    const SECOND: u64 = 0xbf58_476d_1ce4_e5b9;
-
-    let words = (kernel_bytes + user_bytes) / 8;
-    let mut low = u64::from(kernel_bytes) << 32 | u64::from(user_bytes);
-    let mut high = !low;
-    for at in 0..setting!(stack_bytes) / 4 {
-        if at >= words {
-            break;
-        }
-        // SAFETY: within what was read.
-        let frame = unsafe { frames.add(at as usize).read() };
-        low = (low ^ frame).wrapping_mul(FIRST);
-        low ^= low >> 29;
-        high = (high.rotate_left(23) ^ frame).wrapping_mul(SECOND);
-        high ^= high >> 32;
-    }
-    [low, high]
 }
 
 /// Counts a stack that is in the table; tells whether it was.
@@ -208,8 +253,18 @@ fn add_one(key: &StackKey) -> bool {
 /// Sends the frames of a new stack to user space and puts it into the table. In that order, so
 /// that no stack is counted whose frames nobody knows.
 #[inline(always)]
-fn remember(key: &StackKey, header: *mut StackHeader, frame_bytes: u32) {
-    let frame_bytes = at_most(frame_bytes.into(), 2 * setting!(stack_bytes));
+fn remember(key: &StackKey, header: *mut StackHeader, user_bytes: u32, kernel_bytes: u32) {
+    let new = StackHeader {
+        key: *key,
+        // SAFETY: the helper has no conditions.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        kernel_bytes,
+        user_bytes,
+    };
+    // SAFETY: the pointer is to the start of our buffer.
+    unsafe { header.write(new) };
+    let frame_bytes = (user_bytes + kernel_bytes).into();
+    let frame_bytes = at_most(frame_bytes, 2 * setting!(stack_bytes));
     let record_bytes = size_of::<StackHeader>() + frame_bytes as usize;
     // SAFETY: the record is in our buffer, written up to there.
     let record = unsafe { slice::from_raw_parts(header.cast::<u8>(), record_bytes) };

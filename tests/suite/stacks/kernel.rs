@@ -1,11 +1,37 @@
 //! The kernel's part of stacks.
 
+use std::process::Command;
+
 use tests::{
     kernel::Kernel,
-    process::{Finished, stackcount},
+    process::{Finished, Live, Worker, funccount, stackcount},
 };
 
 use super::fixture;
+
+/// A tracepoint within `kernel_clone`.
+const FORK: &str = "t:sched:sched_process_fork";
+
+/// `calls` that forks so often, on demand.
+fn forking(count: &str) -> Worker {
+    let mut command = Command::new(fixture("calls"));
+    command.args(["--wait", "fork", count]);
+    Worker::start(command)
+}
+
+/// stackcount of what such a process forks, once our programs know what the kernel's unwinder knows.
+fn stacks_of_forks(worker: &Worker) -> Live {
+    let pid = worker.pid().to_string();
+    let arguments = ["-v", "-K", "-f", "-p", &pid, FORK];
+    Live::start(stackcount(&arguments)).until("stacks of the kernel are walked ahead of it")
+}
+
+/// How often such stacks were counted.
+fn sum_of(finished: &Finished, stack: &str) -> u64 {
+    let lines = finished.stdout.lines().filter(|line| line.contains(stack));
+    let counts = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+    counts.sum()
+}
 
 #[test]
 fn a_stack_has_a_kernel_part_and_a_user_part() {
@@ -15,16 +41,15 @@ fn a_stack_has_a_kernel_part_and_a_user_part() {
         arguments.extend([event, "--", &calls, what, "50"]);
         Finished::of(stackcount(&arguments))
     };
-    let fork = "t:sched:sched_process_fork";
-    let both = run(&["-d"], fork, "fork");
+    let both = run(&["-d"], FORK, "fork");
     let (kernel, user) = both.stdout.split_once("    --\n").expect("two parts");
     assert!(kernel.contains("  kernel_clone\n"), "{both:#?}");
     assert!(user.ends_with("    50\n\n"), "{both:#?}");
     assert_eq!(
-        run(&["-K"], fork, "fork").stdout,
+        run(&["-K"], FORK, "fork").stdout,
         format!("{kernel}    50\n\n")
     );
-    assert_eq!(run(&["-U"], fork, "fork").stdout, user);
+    assert_eq!(run(&["-U"], FORK, "fork").stdout, user);
 
     let user = run(&["-U"], "t:syscalls:sys_enter_getppid", "getppid");
     assert!(user.stdout.contains("  main\n"), "{user:#?}");
@@ -53,12 +78,53 @@ fn kernel_functions_show_their_callers() {
             finished.assert_failure(1, "failed to attach any of ");
             continue;
         }
-        let lines = finished.stdout.lines();
-        let counts = lines.filter(|line| line.contains(";ksys_read;vfs_read "));
-        let count: u64 = counts
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
-            .sum();
+        let count = sum_of(&finished, ";ksys_read;vfs_read ");
         // The dynamic loader reads too, before `main`.
         assert!((30..60).contains(&count), "{way}: {finished:#?}");
     }
+}
+
+#[test]
+fn stacks_are_walked_ahead_of_the_kernel_where_it_would_walk_the_same() {
+    let mut worker = forking("500");
+    let live = stacks_of_forks(&worker);
+    worker.work();
+    let finished = live.interrupt();
+    assert_eq!(sum_of(&finished, ";kernel_clone 500"), 500, "{finished:#?}");
+    let known = "stacks of the kernel lead through ";
+    let (_, known) = finished.stderr.split_once(known).expect("it is told");
+    let (known, others) = known.split_once(" known places, and ").expect("as well");
+    assert!(known.parse::<u32>().expect("a number") > 2, "{finished:#?}");
+    assert!(others.starts_with("0 others\n"), "{finished:#?}");
+}
+
+#[test]
+fn a_probe_on_a_return_does_not_hide_who_is_returned_to() {
+    let mut worker = forking("500");
+    let pid = worker.pid().to_string();
+    let kernel = Kernel::current();
+    for way in ["kprobe.multi", "kprobe", "kprobe.single"] {
+        if !kernel.should_attach(way) {
+            continue;
+        }
+        let arguments = ["--attach-with", way, "-p", &pid, "r::kernel_clone"];
+        let returns = Live::start(funccount(&arguments));
+        let live = stacks_of_forks(&worker);
+        worker.work();
+        let finished = live.interrupt();
+        assert_eq!(returns.interrupt().count("kernel_clone"), 500);
+        assert_eq!(sum_of(&finished, ""), 500, "{finished:#?}");
+        let called = format!(";{};kernel_clone ", caller(&finished));
+        assert!(called.contains("clone"), "{finished:#?}");
+        assert_eq!(sum_of(&finished, &called), 500, "{finished:#?}");
+    }
+}
+
+/// The function that `kernel_clone` is shown below.
+fn caller(finished: &Finished) -> &str {
+    let (before, _) = finished
+        .stdout
+        .split_once(";kernel_clone ")
+        .expect("it is there");
+    before.rsplit(';').next().unwrap_or(before)
 }

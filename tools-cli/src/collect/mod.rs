@@ -3,6 +3,7 @@
 mod counts;
 mod diagnostics;
 mod events;
+mod foresight;
 mod groups;
 mod location;
 mod perf_map;
@@ -12,6 +13,7 @@ pub(crate) mod stacks;
 pub use counts::{Counts, Error};
 pub use diagnostics::{Diagnostic, Diagnostics};
 pub use events::{Event, Events};
+pub use foresight::Foresight;
 pub use groups::{GroupCount, Groups};
 pub use location::{Code, CodeFile, CodeSpace, FileId, Location, SpaceId};
 pub use perf_map::PerfMapFile;

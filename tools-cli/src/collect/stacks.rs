@@ -189,14 +189,14 @@ impl Record {
         let kernel_bytes = word(bytes, offset_of!(StackHeader, kernel_bytes))? as usize;
         let user_bytes = word(bytes, offset_of!(StackHeader, user_bytes))? as usize;
         let frames = bytes.get(size_of::<StackHeader>()..)?;
-        let (kernel, rest) = frames.split_at_checked(kernel_bytes)?;
+        let (user, rest) = frames.split_at_checked(user_bytes)?;
         Some(Self {
             key: array_at(bytes, KEY)?,
             pid: word(bytes, KEY + offset_of!(StackKey, tgid))?,
             comm: array_at(bytes, KEY + offset_of!(StackKey, comm))?,
             time_ns: u64::from_ne_bytes(array_at(bytes, offset_of!(StackHeader, time_ns))?),
-            kernel: addresses(kernel).collect(),
-            user: addresses(rest.get(..user_bytes)?).collect(),
+            kernel: addresses(rest.get(..kernel_bytes)?).collect(),
+            user: addresses(user).collect(),
         })
     }
 }

@@ -18,3 +18,4 @@ pub mod release;
 pub mod ring_positions;
 pub mod sideband;
 pub mod thread;
+pub mod unwind_tables;

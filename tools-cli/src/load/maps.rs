@@ -33,6 +33,8 @@ pub struct MapSizes {
     pub stacks: u32,
     /// Bytes of each part of a stack.
     pub stack_bytes: u32,
+    /// Places in the kernel that are known to its stacks.
+    pub rules: u32,
     /// Bytes of the buffer that takes new stacks to user space; a power of two of pages.
     pub frames_bytes: u32,
     /// Bytes of the buffer that takes events to user space; a power of two of pages.
@@ -71,12 +73,16 @@ pub enum MapName {
     Buffers,
     /// Which of these are in use.
     Taken,
+    /// Where the kernel's unwinder keeps its tables.
+    Tables,
+    /// What they say of places in the kernel.
+    Rules,
     /// What programs tell, by aya-log.
     Log,
 }
 
 impl MapName {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Counts,
         Self::Groups,
         Self::Losses,
@@ -89,6 +95,8 @@ impl MapName {
         Self::Saved,
         Self::Buffers,
         Self::Taken,
+        Self::Tables,
+        Self::Rules,
         Self::Log,
     ];
 
@@ -106,6 +114,8 @@ impl MapName {
             Self::Saved => "SAVED",
             Self::Buffers => "BUFFERS",
             Self::Taken => "TAKEN",
+            Self::Tables => "TABLES",
+            Self::Rules => "RULES",
             Self::Log => "AYA_LOGS",
         }
     }
@@ -124,8 +134,9 @@ impl MapSizes {
             MapName::Saved => spec.entries = self.calls.max(1),
             MapName::Frames => spec.entries = self.frames_bytes.max(spec.entries),
             MapName::Buffers => spec.value_bytes += 2 * self.stack_bytes,
+            MapName::Rules => spec.entries = self.rules.max(1),
             MapName::Log => spec.entries = self.log_bytes.max(SMALLEST_RING_BYTES),
-            MapName::Losses | MapName::Cgroup | MapName::Taken => {}
+            MapName::Losses | MapName::Cgroup | MapName::Taken | MapName::Tables => {}
         }
     }
 }

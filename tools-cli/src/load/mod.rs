@@ -320,6 +320,7 @@ impl Loader {
             has_cookie: variant.has_cookie.into(),
             preemptible: variant.preemptible.into(),
             has_registers: (variant.context == Context::PtRegs).into(),
+            has_record: (variant.context == Context::Record).into(),
             value_bytes: function.map_or(0, |function| function.layout.bytes),
             walk_ourselves: self.settings.walk_ourselves
                 & u32::from(self.release >= TASK_REGISTERS),

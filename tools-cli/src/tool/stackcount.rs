@@ -4,16 +4,16 @@ use std::{fs, os::fd::AsFd as _, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use chrono::Local;
-use probes_common::Settings;
+use probes_common::{KERNEL_RULES, Settings};
 
 use super::{
-    Console, Status, UNWRITTEN,
+    Console, Status, UNWRITTEN, Verbosity,
     session::{self, Plan, Request, Session},
     wait::Event,
 };
 use crate::{
     attach::Bodies,
-    collect::{Distinction, Location, Processes, Stack, Stacks},
+    collect::{Distinction, Foresight, Location, Processes, Stack, Stacks},
     load::{Body, MapSizes},
     render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
     spec::ProbeSpec,
@@ -76,10 +76,21 @@ pub async fn run(
     }
     let mut stacks = Stacks::open(session.maps(), processes, options.distinction())?;
     session.watch(stacks.as_fd(), TICK)?;
+    let mut foresight = options
+        .kernel
+        .then(|| Foresight::begin(session.maps()))
+        .transpose()?;
     let mut report = Report::new(options, request);
     console.say(session.title(request));
     let ended = loop {
-        match session.next(console).await? {
+        let event = session.next(console).await?;
+        if let Some(is_told) = foresight.as_mut().and_then(Foresight::news) {
+            console.detail(format_args!(
+                "stacks of the kernel are walked {}",
+                if is_told { "ahead of it" } else { "by it" }
+            ));
+        }
+        match event {
             Event::Records => stacks.drain(),
             Event::ReaderGone => break Event::ReaderGone,
             event => {
@@ -91,6 +102,14 @@ pub async fn run(
         }
     };
     report.finish(request, console)?;
+    if let Some(foresight) = &foresight
+        && console.verbosity >= Verbosity::Details
+    {
+        let (known, unknown) = foresight.known()?;
+        console.detail(format_args!(
+            "stacks of the kernel lead through {known} known places, and {unknown} others"
+        ));
+    }
     session.finish(ended, console)
 }
 
@@ -123,6 +142,7 @@ impl Options {
             sizes: MapSizes {
                 stacks: self.stacks,
                 stack_bytes,
+                rules: if self.kernel { KERNEL_RULES } else { 1 },
                 frames_bytes: self.buffer_bytes,
                 ..MapSizes::default()
             },

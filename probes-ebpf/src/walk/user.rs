@@ -1,8 +1,8 @@
-//! Walks stacks: from where the probe is outwards, a frame for each call.
+//! Walks the program's part of a stack.
 //!
-//! The kernel's part is the kernel's to walk. So is the program's before Linux 5.15; from then on
-//! it is walked here, along the same frame pointers, at a third of the time. Code without frame
-//! pointers ends either walk; unwinding such code would have its place here.
+//! Before Linux 5.15 that is left to the kernel; from then on frame pointers are followed here, at a
+//! third of the time. Code without frame pointers ends either walk; unwinding such code would have
+//! its place here.
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
@@ -10,15 +10,13 @@ use aya_ebpf::{
     bindings::BPF_F_USER_STACK,
     helpers::{
         bpf_probe_read_kernel,
-        generated::{bpf_get_current_task_btf, bpf_get_stack, bpf_task_pt_regs},
+        generated::{bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs},
     },
 };
 use probes_common::COOKIE_FUNCTION_START;
 
-use crate::{cookie::cookie, settings::setting, stack::at_most};
-
-/// Size of a frame: an address.
-const FRAME_BYTES: u32 = 8;
+use super::{FRAME_BYTES, by_kernel};
+use crate::{cookie::cookie, settings::setting, stack::hidden};
 
 /// Nothing of a program lies below: the page at 0 is never mapped.
 const FIRST_PAGE_BYTES: u64 = 4096;
@@ -69,40 +67,9 @@ struct Saved {
     return_address: u64,
 }
 
-/// Writes the kernel's part to `frames`, where there is room for it; gives its length in bytes, 0
-/// if there is none.
-#[inline(always)]
-pub(crate) fn kernel(ctx: *mut c_void, frames: *mut u8) -> u32 {
-    by_kernel(ctx, frames, setting!(stack_bytes), 0)
-}
-
-/// The same for the program's part.
-#[inline(always)]
-pub(crate) fn user(ctx: *mut c_void, frames: *mut u8) -> u32 {
-    if setting!(walk_ourselves) != 0
-        && let Some(bytes) = by_frame_pointers(ctx, frames.cast())
-    {
-        return bytes;
-    }
-    by_kernel_with_caller(ctx, frames)
-}
-
-/// Lets the kernel walk.
-#[inline(always)]
-fn by_kernel(ctx: *mut c_void, frames: *mut u8, room: u32, flags: u64) -> u32 {
-    // SAFETY: the caller has that much room for it.
-    let bytes = unsafe { bpf_get_stack(ctx, frames.cast(), room, flags) };
-    // A task without such a part is an error to the kernel, and no frames to us.
-    if bytes < 0 {
-        0
-    } else {
-        at_most(bytes as u64, room)
-    }
-}
-
 /// Follows the program's frame pointers; `None` if it is no 64-bit program.
 #[inline(always)]
-fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u32> {
+pub(super) fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u32> {
     // SAFETY: the helpers have no conditions; what they give is only read through another.
     let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
     let interrupted = Interrupted::read(registers as *const c_void)?;
@@ -132,7 +99,7 @@ fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u32> {
         frame_pointer = saved.frame_pointer;
         count += 1;
     }
-    Some(count * FRAME_BYTES)
+    Some(hidden(count * FRAME_BYTES, interrupted.stack_pointer))
 }
 
 #[inline(always)]
@@ -140,7 +107,7 @@ fn read_user<T>(address: u64) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: the helper checks the address, and fills the value or says that it has not.
     unsafe {
-        let result = aya_ebpf::helpers::generated::bpf_probe_read_user(
+        let result = bpf_probe_read_user(
             value.as_mut_ptr().cast(),
             size_of::<T>() as u32,
             address as *const c_void,
@@ -151,7 +118,7 @@ fn read_user<T>(address: u64) -> Option<T> {
 
 /// Lets the kernel walk, and adds the caller that it misses at the start of a function.
 #[inline(always)]
-fn by_kernel_with_caller(ctx: *mut c_void, frames: *mut u8) -> u32 {
+pub(super) fn by_kernel_with_caller(ctx: *mut c_void, frames: *mut u8) -> u32 {
     let bytes = by_kernel(ctx, frames, setting!(stack_bytes), BPF_F_USER_STACK.into());
     if bytes < FRAME_BYTES || setting!(has_registers) == 0 {
         return bytes;
