@@ -51,3 +51,16 @@ fn every_option_of_every_tool_is_in_its_page() {
         assert!(page.contains(&format!("\n{other}\n")), "{page}");
     }
 }
+
+#[test]
+fn only_filters_are_shown_as_filters() {
+    for tool in ["funccount", "stackcount"] {
+        let help = run(&[tool, "-h"]);
+        let (_, filters) = help.split_once("\nFilters:\n").expect("a section");
+        let filters = filters.split("\n\n").next().unwrap_or_default();
+        assert!(filters.contains("--cgroup"), "{help}");
+        for other in ["--interval", "--json", "[COMMAND]"] {
+            assert!(!filters.contains(other), "{help}");
+        }
+    }
+}
