@@ -42,7 +42,8 @@ struct Found {
     notes: Vec<String>,
 }
 
-/// Lists the probes that the request means.
+/// Lists the probes that the request means. A query that means none does not hide what the others
+/// mean, as with `ls`.
 ///
 /// # Errors
 ///
@@ -54,14 +55,15 @@ pub fn run(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Statu
         only_them: true,
     };
     let mut found = Found::default();
-    for query in &request.queries {
-        found.add(query, &files, &scope)?;
-    }
+    let adding = request.queries.iter();
+    let mut errors: Vec<anyhow::Error> = adding
+        .filter_map(|query| found.add(query, &files, &scope).err())
+        .collect();
     let mut seen = HashSet::new();
     found
         .probes
         .retain(|(probe, _)| seen.insert(probe.spec.clone()));
-    if let ([], Some(first)) = (found.probes.as_slice(), found.left_out.first()) {
+    if let ([], [], Some(first)) = (&*found.probes, &*errors, found.left_out.first()) {
         let name = Escaped(&first.name);
         bail!("nothing is left to list: {name}: {}", first.reason);
     }
@@ -71,7 +73,13 @@ pub fn run(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Statu
         console.say(format_args!("note: {note}"));
     }
     tell_left_out(&found.left_out, console);
-    Ok(Status::Done)
+    let Some(last) = errors.pop() else {
+        return Ok(Status::Done);
+    };
+    for error in errors {
+        console.say(format_args!("error: {error:#}"));
+    }
+    Err(last)
 }
 
 /// The files that names without a kind are looked for in.
