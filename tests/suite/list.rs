@@ -209,6 +209,18 @@ fn what_is_not_there_is_told_with_what_is() {
 }
 
 #[test]
+fn a_pattern_that_means_nothing_hides_no_other() {
+    let finished = list(&[
+        "nosuchfunction",
+        "t:sched:sched_switch",
+        "nosuchlibrary:foo",
+    ]);
+    assert_eq!(finished.stdout, "t:sched:sched_switch\n");
+    finished.assert_failure(1, "error: no kernel function matches `nosuchfunction`");
+    finished.assert_failure(1, "error: found no library or program");
+}
+
+#[test]
 fn what_patterns_leave_out_is_told() {
     let finished = list(&["b*"]);
     assert!(finished.stderr.contains("left out "), "{finished:#?}");
@@ -296,6 +308,20 @@ fn words_are_completed_with_what_is_there() {
         complete(&["funccount", "--attach-with", "kprobe.s"]),
         ["kprobe.single"]
     );
+    assert_eq!(
+        complete(&[
+            "probekit",
+            "list",
+            "-l",
+            calls.strip_suffix("ls").expect("its name")
+        ])
+        .iter()
+        .find(|file| **file == calls),
+        Some(&calls)
+    );
+    assert_eq!(complete(&["probekit", "help", "reci"]), ["recipes"]);
+    // Shells complete commands themselves.
+    assert_eq!(complete(&["funccount", "c:malloc", "--", "s"]), [""; 0]);
     for typed in [
         "t:nosuch:",
         "nosuchlibrary:f",

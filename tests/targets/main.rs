@@ -8,3 +8,5 @@ mod libc;
 mod live;
 mod postgres;
 mod recipes;
+mod resizing;
+mod terminal;

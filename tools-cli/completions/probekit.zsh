@@ -3,6 +3,14 @@
 _probekit() {
     local line value
     local -a open whole
+    # What is run behind -- has its own completion.
+    local -i command=${words[(i)--]}
+    if (( command < CURRENT )); then
+        shift $command words
+        (( CURRENT -= command ))
+        _normal
+        return
+    fi
     for line in "${(@f)$(@PROBEKIT@ complete -- "${(@Q)words[1,CURRENT-1]}" "$PREFIX" 2>/dev/null)}"; do
         value=${line%%$'\t'*}
         case $value in

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use clap::{CommandFactory as _, Parser};
+use clap_complete::{ArgValueCandidates, CompletionCandidate};
 
 use super::{BadCommandLine, Probekit};
 use crate::{suggest, tool::Status};
@@ -17,6 +18,7 @@ const TOPIC: &str = "recipes";
 #[command(name = "help")]
 pub(super) struct Args {
     /// A tool, or recipes
+    #[arg(add = ArgValueCandidates::new(topics))]
     topic: Option<String>,
 }
 
@@ -39,6 +41,14 @@ impl Args {
         write!(out, "{}", wanted.render_long_help())?;
         Ok(Status::Done)
     }
+}
+
+/// What there is help on.
+fn topics() -> Vec<CompletionCandidate> {
+    let command = Probekit::command();
+    let tools = command.get_subcommands().filter(|tool| !tool.is_hide_set());
+    let names = tools.map(clap::Command::get_name).chain([TOPIC]);
+    names.map(CompletionCandidate::new).collect()
 }
 
 fn unknown(topic: &str) -> BadCommandLine {

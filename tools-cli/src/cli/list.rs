@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "PID", add = complete::pids(), value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
     /// Look for names without a kind in this library or program
-    #[arg(short, long, value_name = "LIB|PROGRAM")]
+    #[arg(short, long, value_name = "LIB|PROGRAM", add = complete::binaries())]
     lib: Option<String>,
     /// PATTERN is a regular expression, anchored at its start
     #[arg(short, long)]

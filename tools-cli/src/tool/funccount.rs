@@ -9,7 +9,7 @@ use probes_common::Settings;
 use super::{
     Console, Status, UNWRITTEN,
     session::{self, Plan, Request, Session},
-    wait::{self, Event, Suspensions},
+    wait::{self, Event, ScreenEvent, ScreenSignals},
 };
 use crate::{
     attach::Bodies,
@@ -53,8 +53,10 @@ pub async fn run(
     let ended = if options.live {
         let mut table = LiveTable::new(escape_lines(&title.to_string()), options.table.by);
         table.enter(console.results).context(UNWRITTEN)?;
+        console.hold();
         let ended = draw(&mut table, &mut session, &mut counters, console).await;
         table.leave(console.results).context(UNWRITTEN)?;
+        console.release();
         let rows = table.rows();
         let table = &options.table;
         let written = table.write(console.results, Local::now(), rows);
@@ -95,7 +97,7 @@ async fn draw(
     counters: &mut Counters,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Event> {
-    let mut suspensions = Suspensions::catch().context("failed to catch signals")?;
+    let mut screen = ScreenSignals::catch().context("failed to catch signals")?;
     let mut interval_began = Instant::now();
     let mut interval = Duration::ZERO;
     loop {
@@ -103,10 +105,12 @@ async fn draw(
         drawn.context(UNWRITTEN)?;
         let event = tokio::select! {
             event = session.next(console) => event?,
-            () = suspensions.next() => {
-                table.leave(console.results).context(UNWRITTEN)?;
-                wait::suspend();
-                table.enter(console.results).context(UNWRITTEN)?;
+            happened = screen.next() => {
+                if happened == ScreenEvent::Suspended {
+                    table.leave(console.results).context(UNWRITTEN)?;
+                    wait::suspend();
+                    table.enter(console.results).context(UNWRITTEN)?;
+                }
                 continue;
             }
         };
