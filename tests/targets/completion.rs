@@ -18,8 +18,8 @@ const CASES: [(&[(&str, &str)], &str); 7] = [
         "t:syscalls:sys_enter_getpriority",
     ),
     (&[("--attach-w", "ith")], "--attach-with"),
-    // A command, as the shell completes it.
-    (&[("c:malloc -- unsha", "re")], "unshare"),
+    // A command, as the shell completes it: a script, which has no probes.
+    (&[("c:malloc -- zdif", "f")], "zdiff"),
 ];
 
 /// Runs `setup`, each line of it, then all cases.
