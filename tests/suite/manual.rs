@@ -37,6 +37,12 @@ fn every_option_of_every_tool_is_in_its_page() {
             assert!(page.contains(&option), "{option} in {page}");
         }
         assert!(page.starts_with(".ie"), "{page}");
+        // What can be repeated, and the -- before a command, are in it.
+        let (_, usage) = help.split_once("\nUsage: ").expect("a line");
+        let usage = usage.lines().next().unwrap_or_default();
+        let (_, synopsis) = page.split_once(".SH SYNOPSIS\n\\&").expect("a section");
+        let synopsis = synopsis.lines().next().unwrap_or_default();
+        assert!(!synopsis.is_empty() && usage.ends_with(synopsis), "{page}");
         if let Some(example) = example {
             let (_, examples) = page.split_once(".SH EXAMPLES").expect("a section");
             assert!(examples.contains(example), "{page}");
