@@ -4,6 +4,7 @@ mod complete;
 mod detail;
 mod listed;
 mod query;
+mod structure;
 
 use std::collections::HashSet;
 
@@ -99,6 +100,11 @@ fn files(request: &Request) -> anyhow::Result<Vec<String>> {
 
 impl Found {
     fn add(&mut self, query: &Query, files: &[String], scope: &Scope) -> anyhow::Result<()> {
+        if let Query::Structures(structures) = query {
+            let found = structures.find()?.into_iter();
+            self.probes.extend(found.map(|listed| (listed, Vec::new())));
+            return Ok(());
+        }
         let mut errors = Vec::new();
         let mut is_found = false;
         for spec in query.specs(files) {
