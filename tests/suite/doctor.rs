@@ -118,11 +118,12 @@ fn a_limit_of_locked_memory_fails_where_it_counts() {
 }
 
 #[test]
-fn settings_that_hide_things_are_told() {
+fn settings_that_hide_or_stop_things_are_told() {
     let _hidden = Setting::set("kernel/kptr_restrict", "2");
     let _short = Setting::set("kernel/perf_event_max_stack", "16");
+    let _no_tracing = Setting::set("kernel/ftrace_enabled", "0");
     let found = checks(&doctor(&["--json"]));
-    for name in ["kptr_restrict", "perf_event_max_stack"] {
+    for name in ["kptr_restrict", "perf_event_max_stack", "ftrace_enabled"] {
         assert_eq!(status(&found, name), "warn", "{name} in {found:#?}");
     }
 }

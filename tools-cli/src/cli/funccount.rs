@@ -21,7 +21,9 @@ Examples:
   funccount 'u:postgres:query*'      USDT probes of a program
   funccount --by comm t:syscalls:sys_enter_openat
                                      which programs open files
-  funccount c:malloc -- ls -l        only in the command, from its first instruction";
+  funccount c:malloc -- ls -l        only in the command, from its first instruction
+
+More, with what they print: probekit help recipes";
 
 /// Count how often functions, tracepoints and USDT probes are hit.
 ///
