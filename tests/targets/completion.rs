@@ -43,7 +43,7 @@ fn complete(mut shell: Terminal, setup: &[&str]) {
         shell.expect(&format!("GOT<{expected}>"));
     }
     shell.type_in("exit\n");
-    shell.wait();
+    assert_eq!(shell.wait(), Some(0));
 }
 
 fn path() -> String {

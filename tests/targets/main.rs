@@ -7,6 +7,7 @@ mod java;
 mod libc;
 mod live;
 mod postgres;
+mod progress;
 mod recipes;
 mod resizing;
 mod terminal;

@@ -19,5 +19,5 @@ fn a_terminal_of_another_size_is_drawn_on_at_once() {
     terminal.expect("\x1b[2KTracing 1 functions for \"t:syscalls:sys_\r\n");
     terminal.type_in("\x03");
     terminal.expect("Detaching...");
-    terminal.wait();
+    assert_eq!(terminal.wait(), Some(0));
 }

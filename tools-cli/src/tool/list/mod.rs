@@ -55,11 +55,13 @@ pub fn run(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Statu
         pids: request.pid.into_iter().collect(),
         only_them: true,
     };
+    let working = console.progress.working("looking for what can be probed");
     let mut found = Found::default();
     let adding = request.queries.iter();
     let mut errors: Vec<anyhow::Error> = adding
         .filter_map(|query| found.add(query, &files, &scope).err())
         .collect();
+    drop(working);
     let mut seen = HashSet::new();
     found
         .probes
@@ -68,7 +70,9 @@ pub fn run(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Statu
         let name = Escaped(&first.name);
         bail!("nothing is left to list: {name}: {}", first.reason);
     }
+    let working = console.progress.working("reading what it takes");
     let probes = with_details(found.probes, request.details, &mut found.notes);
+    drop(working);
     write_probes(console.results, request.format, &probes)?;
     for note in &found.notes {
         console.say(format_args!("note: {note}"));
