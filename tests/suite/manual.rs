@@ -4,6 +4,8 @@ use std::process::Command;
 
 use tests::process::{Finished, probekit};
 
+const README: &str = include_str!("../../README.md");
+
 fn run(arguments: &[&str]) -> String {
     let mut command = Command::new(probekit());
     command.args(arguments);
@@ -69,4 +71,25 @@ fn only_filters_are_shown_as_filters() {
             assert!(!filters.contains(other), "{help}");
         }
     }
+}
+
+#[test]
+fn recipes_end_with_the_translations_of_the_readme() {
+    let recipes = run(&["help", "recipes"]);
+    let (_, ours) = recipes
+        .split_once("\nFROM BCC AND BPFTRACE\n")
+        .expect("a section");
+    let (_, table) = README
+        .split_once("| there | here |\n|---|---|\n")
+        .expect("a table");
+    let (table, _) = table.split_once("\n\n").expect("an end");
+    let mut rows = 0;
+    for row in table.lines() {
+        let cells = row.trim_matches(['|', ' ']).replace('`', "");
+        let (there, here) = cells.split_once(" | ").expect("two cells");
+        let expected = format!("\n    {there}\n        {here}\n");
+        assert!(ours.contains(&expected), "{row}");
+        rows += 1;
+    }
+    assert_eq!(ours.matches("\n        ").count(), rows);
 }

@@ -10,6 +10,8 @@ use crate::{suggest, tool::Status};
 
 /// Questions, the commands that answer them, and what they printed.
 const RECIPES: &str = include_str!("../../doc/recipes.txt");
+/// What other tools do, and the commands here; the README's table.
+const TRANSLATIONS: &str = include_str!("../../doc/translations.txt");
 /// What they are called.
 const TOPIC: &str = "recipes";
 
@@ -26,6 +28,7 @@ impl Args {
     pub(super) fn write(&self, out: &mut dyn Write) -> anyhow::Result<Status> {
         if self.topic.as_deref() == Some(TOPIC) {
             out.write_all(RECIPES.as_bytes())?;
+            out.write_all(TRANSLATIONS.as_bytes())?;
             return Ok(Status::Done);
         }
         let mut command = Probekit::command();
