@@ -1,6 +1,7 @@
 //! Real programs of this machine: the C library, a program in Go, a PostgreSQL server under load, a Java virtual
 //! machine.
 
+mod at_the_terminal;
 mod completion;
 mod go;
 mod java;
@@ -9,5 +10,4 @@ mod live;
 mod postgres;
 mod progress;
 mod recipes;
-mod resizing;
 mod terminal;

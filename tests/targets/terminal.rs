@@ -49,8 +49,8 @@ impl Terminal {
         self.stdin.flush().expect("it listens");
     }
 
-    /// Reads until `text` has come.
-    pub fn expect(&mut self, text: &str) {
+    /// Reads until `text` has come, and gives all that has.
+    pub fn expect(&mut self, text: &str) -> String {
         let mut read = Vec::new();
         let mut byte = [0];
         while !read.ends_with(text.as_bytes()) {
@@ -59,6 +59,7 @@ impl Terminal {
             assert_eq!(bytes, 1, "it ended before {text:?}: {so_far}");
             read.extend(byte);
         }
+        String::from_utf8_lossy(&read).into_owned()
     }
 
     /// Reads until the characters of `text` have come, one after the other: shells draw between them.

@@ -51,8 +51,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 16_384,
           value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     groups: u32,
-    /// Redraw one table on the terminal, with counts per second, each second or -i; in a pipe, the
-    /// tables follow each other
+    /// Redraw one table on the terminal, with counts per second, each second or -i, until Ctrl-C or
+    /// q; in a pipe, the tables follow each other
     #[arg(long, conflicts_with = "json")]
     live: bool,
     /// Print one JSON object per row

@@ -8,6 +8,7 @@ use probes_common::Settings;
 
 use super::{
     Console, Status, UNWRITTEN,
+    keys::{self, Keys},
     session::{self, Plan, Request, Session},
     wait::{self, Event, ScreenEvent, ScreenSignals},
 };
@@ -52,9 +53,11 @@ pub async fn run(
     console.say(&title);
     let ended = if options.live {
         let mut table = LiveTable::new(escape_lines(&title.to_string()), options.table.by);
+        // A command has the terminal's keys for itself.
+        let keys = request.command.is_empty().then(Keys::listen).flatten();
         table.enter(console.results).context(UNWRITTEN)?;
         console.hold();
-        let ended = draw(&mut table, &mut session, &mut counters, console).await;
+        let ended = draw(&mut table, &mut session, &mut counters, keys, console).await;
         table.leave(console.results).context(UNWRITTEN)?;
         console.release();
         let rows = table.rows();
@@ -95,6 +98,7 @@ async fn draw(
     table: &mut LiveTable,
     session: &mut Session,
     counters: &mut Counters,
+    keys: Option<Keys>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Event> {
     let mut screen = ScreenSignals::catch().context("failed to catch signals")?;
@@ -105,11 +109,13 @@ async fn draw(
         drawn.context(UNWRITTEN)?;
         let event = tokio::select! {
             event = session.next(console) => event?,
+            pressed = keys::quit(keys.as_ref()) => {
+                pressed.context("failed to wait for keys")?;
+                Event::Signal
+            }
             happened = screen.next() => {
                 if happened == ScreenEvent::Suspended {
-                    table.leave(console.results).context(UNWRITTEN)?;
-                    wait::suspend();
-                    table.enter(console.results).context(UNWRITTEN)?;
+                    suspend(table, keys.as_ref(), console)?;
                 }
                 continue;
             }
@@ -121,6 +127,23 @@ async fn draw(
         interval = interval_began.elapsed();
         interval_began = Instant::now();
     }
+}
+
+/// Stops until somebody lets us go on, with the terminal as it was before.
+fn suspend(
+    table: &LiveTable,
+    keys: Option<&Keys>,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    table.leave(console.results).context(UNWRITTEN)?;
+    if let Some(keys) = keys {
+        keys.restore();
+    }
+    wait::suspend();
+    if let Some(keys) = keys {
+        keys.silence();
+    }
+    table.enter(console.results).context(UNWRITTEN)
 }
 
 impl Options {

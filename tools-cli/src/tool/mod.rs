@@ -6,6 +6,7 @@ mod filters;
 mod follow;
 pub mod funccount;
 pub mod install;
+mod keys;
 pub mod list;
 mod losses;
 mod progress;
