@@ -20,6 +20,7 @@ mod manual;
 mod modules;
 mod output;
 mod privileges;
+mod recipes;
 mod stacks;
 mod symbols;
 mod targets;
