@@ -126,3 +126,13 @@ fn settings_that_hide_things_are_told() {
         assert_eq!(status(&found, name), "warn", "{name} in {found:#?}");
     }
 }
+
+#[test]
+fn ftrace_that_is_switched_off_is_told() {
+    // A kernel that is locked down, and has no kprobes therefore, does not let us.
+    let may_switch = Kernel::current().should_attach("kprobe.single");
+    let _off = may_switch.then(|| Setting::set("kernel/ftrace_enabled", "0"));
+    let found = checks(&doctor(&["--json"]));
+    let expected = expected(!may_switch, "warn");
+    assert_eq!(status(&found, "ftrace_enabled"), expected, "{found:#?}");
+}

@@ -209,6 +209,46 @@ fn what_is_not_there_is_told_with_what_is() {
 }
 
 #[test]
+fn structures_of_the_kernel_have_their_members() {
+    let listed = lines(&["struct task_struc*"]);
+    assert!(
+        listed.contains(&"struct task_struct".to_owned()),
+        "{listed:?}"
+    );
+    let members = lines(&["-v", "struct task_struct"]);
+    for member in [
+        "    pid_t tgid",
+        "    char comm[16]",
+        "    struct task_struct *parent",
+    ] {
+        let found = members.iter().any(|line| line.starts_with(member));
+        assert!(found, "{member} in {members:#?}");
+    }
+    // Part of a union without a name; a bit field.
+    let members = lines(&["-v", "struct sock_common"]);
+    for member in ["    __be32 skc_daddr", "    unsigned char skc_reuse : 4"] {
+        assert!(members.contains(&member.to_owned()), "{members:#?}");
+    }
+    let union = &objects(&["-v", "--json", "union bpf_attr"])[0];
+    assert_eq!(union["kind"], "structure");
+    let field = json!({"name": "map_type", "type": "__u32"});
+    assert_eq!(union["fields"][0], field, "{union:#?}");
+    list(&["struct task_strutc"]).assert_failure(1, "did you mean `task_struct`");
+}
+
+#[test]
+fn a_pattern_that_means_nothing_hides_no_other() {
+    let finished = list(&[
+        "nosuchfunction",
+        "t:sched:sched_switch",
+        "nosuchlibrary:foo",
+    ]);
+    assert_eq!(finished.stdout, "t:sched:sched_switch\n");
+    finished.assert_failure(1, "error: no kernel function matches `nosuchfunction`");
+    finished.assert_failure(1, "error: found no library or program");
+}
+
+#[test]
 fn what_patterns_leave_out_is_told() {
     let finished = list(&["b*"]);
     assert!(finished.stderr.contains("left out "), "{finished:#?}");
@@ -296,6 +336,20 @@ fn words_are_completed_with_what_is_there() {
         complete(&["funccount", "--attach-with", "kprobe.s"]),
         ["kprobe.single"]
     );
+    assert_eq!(
+        complete(&[
+            "probekit",
+            "list",
+            "-l",
+            calls.strip_suffix("ls").expect("its name")
+        ])
+        .iter()
+        .find(|file| **file == calls),
+        Some(&calls)
+    );
+    assert_eq!(complete(&["probekit", "help", "reci"]), ["recipes"]);
+    // Shells complete commands themselves.
+    assert_eq!(complete(&["funccount", "c:malloc", "--", "s"]), [""; 0]);
     for typed in [
         "t:nosuch:",
         "nosuchlibrary:f",

@@ -2,6 +2,7 @@
 //! matrix that `cargo xtask test` prints. All tests need root.
 
 mod bad_input;
+mod bare_root;
 mod by;
 mod counting;
 mod deep_stacks;
@@ -14,10 +15,12 @@ mod forbidden;
 mod install;
 mod list;
 mod locked_down;
+mod log_cost;
 mod manual;
 mod modules;
 mod output;
 mod privileges;
+mod recipes;
 mod stacks;
 mod symbols;
 mod targets;

@@ -1,17 +1,14 @@
 //! Completion in real shells, on a terminal of their own: Tab is pressed, the line is run, and what
 //! it runs says what it was given.
 
-use std::{
-    io::{Read as _, Write as _},
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::path::Path;
 
-use tempfile::TempDir;
 use tests::process::probekit;
 
+use crate::terminal::Terminal;
+
 /// What is typed behind `funccount ` before each Tab and what the Tab adds, then what it gets.
-const CASES: [(&[(&str, &str)], &str); 6] = [
+const CASES: [(&[(&str, &str)], &str); 7] = [
     (&[("sched_getaffinit", "y")], "sched_getaffinity"),
     (&[("c:malloc_us", "able_size")], "c:malloc_usable_size"),
     (&[("'c:malloc_us", "able_size")], "c:malloc_usable_size"),
@@ -21,84 +18,32 @@ const CASES: [(&[(&str, &str)], &str); 6] = [
         "t:syscalls:sys_enter_getpriority",
     ),
     (&[("--attach-w", "ith")], "--attach-with"),
+    // A command, as the shell completes it: a script, which has no probes.
+    (&[("c:malloc -- zdif", "f")], "zdiff"),
 ];
 
-/// A shell on a terminal.
-struct Shell {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: ChildStdout,
-    _home: TempDir,
-}
-
-impl Shell {
-    fn start(command: &str) -> Self {
-        let home = tempfile::tempdir().expect("a folder");
-        // What waits for keys that never come is not to hang the tests.
-        let mut child = Command::new("timeout")
-            .args(["-s", "KILL", "60", "script", "--quiet", "--return"])
-            .args(["--command", command, "/dev/null"])
-            .env("HOME", home.path())
-            .env("TERM", "dumb")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("util-linux has it");
-        Self {
-            stdin: child.stdin.take().expect("piped"),
-            stdout: child.stdout.take().expect("piped"),
-            child,
-            _home: home,
-        }
+/// Runs `setup`, each line of it, then all cases.
+fn complete(mut shell: Terminal, setup: &[&str]) {
+    for line in setup {
+        shell.type_in(&format!("{line}\n"));
     }
-
-    fn type_in(&mut self, keys: &str) {
-        self.stdin.write_all(keys.as_bytes()).expect("it listens");
-        self.stdin.flush().expect("it listens");
-    }
-
-    /// Reads until `text` has come.
-    fn expect(&mut self, text: &str) {
-        let mut read = Vec::new();
-        let mut byte = [0];
-        while !read.ends_with(text.as_bytes()) {
-            let bytes = self.stdout.read(&mut byte).expect("it can be read");
-            let so_far = String::from_utf8_lossy(&read);
-            assert_eq!(bytes, 1, "the shell ended before {text:?}: {so_far}");
-            read.extend(byte);
+    // Not as it is typed: the terminal shows that too.
+    shell.type_in("echo REA''DY\n");
+    shell.expect("READY");
+    for (steps, expected) in CASES {
+        shell.type_in("funccount ");
+        for (typed, added) in steps {
+            shell.type_in(typed);
+            // Keys that are waiting make a Tab mean itself.
+            shell.expect_each(typed);
+            shell.type_in("\t");
+            shell.expect_each(added);
         }
+        shell.type_in("\n");
+        shell.expect(&format!("GOT<{expected}>"));
     }
-
-    /// Reads until the characters of `text` have come, one after the other: shells draw between them.
-    fn expect_each(&mut self, text: &str) {
-        for character in text.chars() {
-            self.expect(&character.to_string());
-        }
-    }
-
-    /// Runs `setup`, each line of it, then all cases.
-    fn complete(mut self, setup: &[&str]) {
-        for line in setup {
-            self.type_in(&format!("{line}\n"));
-        }
-        // Not as it is typed: the terminal shows that too.
-        self.type_in("echo REA''DY\n");
-        self.expect("READY");
-        for (steps, expected) in CASES {
-            self.type_in("funccount ");
-            for (typed, added) in steps {
-                self.type_in(typed);
-                // Keys that are waiting make a Tab mean itself.
-                self.expect_each(typed);
-                self.type_in("\t");
-                self.expect_each(added);
-            }
-            self.type_in("\n");
-            self.expect(&format!("GOT<{expected}>"));
-        }
-        self.type_in("exit\n");
-        self.child.wait().expect("our child");
-    }
+    shell.type_in("exit\n");
+    assert_eq!(shell.wait(), Some(0));
 }
 
 fn path() -> String {
@@ -109,25 +54,34 @@ fn path() -> String {
 
 #[test]
 fn bash() {
-    Shell::start("bash --norc --noprofile -i").complete(&[
-        &format!("source <({} completions bash)", path()),
-        r#"funccount() { printf 'GOT<%s>\n' "$@"; }"#,
-    ]);
+    complete(
+        Terminal::start("bash --norc --noprofile -i"),
+        &[
+            &format!("source <({} completions bash)", path()),
+            r#"funccount() { printf 'GOT<%s>\n' "$@"; }"#,
+        ],
+    );
 }
 
 #[test]
 fn zsh() {
-    Shell::start("zsh -f -i").complete(&[
-        "autoload -Uz compinit; compinit -u -D",
-        &format!("source <({} completions zsh)", path()),
-        r#"funccount() { printf 'GOT<%s>\n' "$@"; }"#,
-    ]);
+    complete(
+        Terminal::start("zsh -f -i"),
+        &[
+            "autoload -Uz compinit; compinit -u -D",
+            &format!("source <({} completions zsh)", path()),
+            r#"funccount() { printf 'GOT<%s>\n' "$@"; }"#,
+        ],
+    );
 }
 
 #[test]
 fn fish() {
-    Shell::start("fish --no-config -i").complete(&[
-        &format!("{} completions fish | source", path()),
-        r#"function funccount; printf 'GOT<%s>\n' $argv; end"#,
-    ]);
+    complete(
+        Terminal::start("fish --no-config -i"),
+        &[
+            &format!("{} completions fish | source", path()),
+            r#"function funccount; printf 'GOT<%s>\n' $argv; end"#,
+        ],
+    );
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tests::process::{Finished, funccount};
 
 /// A folder with a copy of the library that programs here are linked with.
-fn copy() -> (tempfile::TempDir, PathBuf) {
+pub fn copy() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is there");
     let path = maps.lines().find_map(|line| {

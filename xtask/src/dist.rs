@@ -1,7 +1,7 @@
 //! What is given to users: an archive, a Debian package and their checksums.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -15,6 +15,17 @@ use crate::{
 
 const NAME: &str = "probekit";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What a Debian package says of its licence, whose text every Debian system has.
+const COPYRIGHT: &str = "\
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+Upstream-Name: probekit
+
+Files: *
+Copyright: 2026 the authors of probekit
+License: GPL-2.0-only
+ On Debian systems, the text of version 2 of the GNU General Public License
+ is in /usr/share/common-licenses/GPL-2.
+";
 /// The program is not to grow beyond that.
 const MOST_BYTES: u64 = 6_000_000;
 
@@ -50,10 +61,10 @@ fn archive(program: &Path, folder: &Path) -> anyhow::Result<String> {
     install(program, &folder.join(&name))?;
     let file = format!("{name}.tar.gz");
     // The same bytes from the same sources, whoever packs them, and when.
-    let time = output(Command::new("git").args(["log", "-1", "--format=@%ct"]))?;
+    let time = of_last_commit("@%ct")?;
     let mut tar = Command::new("tar");
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"])
-        .arg(format!("--mtime={}", time.trim()))
+        .arg(format!("--mtime={time}"))
         .args(["--use-compress-program=gzip -9n", "-cf", &file, &name]);
     run(tar.current_dir(folder))?;
     Ok(file)
@@ -64,18 +75,52 @@ fn package(program: &Path, folder: &Path) -> anyhow::Result<String> {
     let staged = tempfile::tempdir()?;
     let staged = staged.path();
     install(program, &staged.join("usr"))?;
-    let pages = staged.join("usr/share/man/man8");
-    for page in fs::read_dir(&pages)? {
-        run(Command::new("gzip").args(["-9n"]).arg(page?.path()))?;
-    }
+    fit_debian(&staged.join("usr/share"))?;
     fs::create_dir_all(staged.join("DEBIAN"))?;
     fs::write(staged.join("DEBIAN/control"), control(staged)?)?;
     let file = format!("{NAME}_{VERSION}_amd64.deb");
     let mut build = Command::new("dpkg-deb");
     build.args(["--root-owner-group", "-Zxz", "--build"]);
+    build.env("SOURCE_DATE_EPOCH", of_last_commit("%ct")?);
     output(build.arg(staged).arg(folder.join(&file)))?;
     check(&folder.join(&file))?;
     Ok(file)
+}
+
+/// Puts what is in the folder `share` where Debian's policy and its zsh want it.
+fn fit_debian(share: &Path) -> anyhow::Result<()> {
+    let zsh = share.join("zsh");
+    fs::rename(zsh.join("site-functions"), zsh.join("vendor-completions"))?;
+    let documents = share.join("doc").join(NAME);
+    fs::write(documents.join("copyright"), COPYRIGHT)?;
+    let changelog = documents.join("changelog");
+    fs::write(
+        &changelog,
+        format!(
+            "{NAME} ({VERSION}) unstable; urgency=medium\n\n  * See README.md.\n\n -- {}  {}\n",
+            of_last_commit("%an <%ae>")?,
+            of_last_commit("%cD")?
+        ),
+    )?;
+    let pages = fs::read_dir(share.join("man/man8"))?;
+    let pages: Vec<PathBuf> = pages
+        .map(|page| Ok(page?.path()))
+        .collect::<io::Result<_>>()?;
+    for file in pages.iter().chain([&changelog]) {
+        run(Command::new("gzip").arg("-9n").arg(file))?;
+    }
+    Ok(())
+}
+
+/// What git tells of the commit that this is built from.
+fn of_last_commit(format: &str) -> anyhow::Result<String> {
+    let format = format!("--format={format}");
+    let told = output(
+        Command::new("git")
+            .args(["log", "-1", &format])
+            .current_dir(root()),
+    )?;
+    Ok(told.trim().to_owned())
 }
 
 /// Has the program install itself, and adds what it is documented by.
@@ -97,36 +142,44 @@ fn install(program: &Path, prefix: &Path) -> anyhow::Result<()> {
 fn control(staged: &Path) -> anyhow::Result<String> {
     let size = output(Command::new("du").args(["-sk", "usr"]).current_dir(staged))?;
     let kibibytes = size.split_whitespace().next().context("du tells no size")?;
-    let author = output(Command::new("git").args(["log", "-1", "--format=%an <%ae>"]))?;
+    let author = of_last_commit("%an <%ae>")?;
     Ok(format!(
         "Package: {NAME}\n\
          Version: {VERSION}\n\
          Architecture: amd64\n\
-         Maintainer: {}\n\
+         Maintainer: {author}\n\
          Installed-Size: {kibibytes}\n\
          Section: utils\n\
          Priority: optional\n\
          Conflicts: perf-tools-unstable\n\
          Description: count and trace what the kernel and programs do\n \
          funccount, stackcount and trace as bcc has them, as one static program that\n \
-         needs no Python, no LLVM and no kernel headers.\n",
-        author.trim()
+         needs no Python, no LLVM and no kernel headers.\n"
     ))
 }
 
-/// Runs the program as the package has it.
+/// Installs the package below a folder, runs the program there, and removes it again.
 fn check(package: &Path) -> anyhow::Result<()> {
-    let unpacked = tempfile::tempdir()?;
-    output(
-        Command::new("dpkg-deb")
-            .arg("-x")
-            .arg(package)
-            .arg(unpacked.path()),
-    )?;
-    let program: PathBuf = unpacked.path().join("usr/bin/funccount");
+    let machine = tempfile::tempdir()?;
+    let machine = machine.path();
+    let known = machine.join("var/lib/dpkg");
+    fs::create_dir_all(known.join("info"))?;
+    fs::create_dir_all(known.join("updates"))?;
+    fs::write(known.join("status"), "")?;
+    let dpkg = || {
+        let mut dpkg = Command::new("dpkg");
+        dpkg.arg(format!("--root={}", machine.display()));
+        dpkg
+    };
+    output(dpkg().arg("--install").arg(package))?;
+    let program = machine.join("usr/bin/funccount");
     let version = output(Command::new(program).arg("--version"))?;
     if version.trim() != format!("funccount {VERSION}") {
         bail!("the package's funccount says it is {version}");
+    }
+    output(dpkg().args(["--purge", NAME]))?;
+    if machine.join("usr").exists() {
+        bail!("something of the package is left after it was removed");
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ pub trait Observer {
 
     /// Hears, once for each way that is used, that it will take a while.
     fn hear(&self, _slow: Slow) {}
+
+    /// Hears, at each place, how many of all are done.
+    fn count(&self, _done: usize, _all: usize) {}
 }
 
 impl<F: Fn() -> bool> Observer for F {
@@ -86,6 +89,7 @@ impl<'a> Pace<'a> {
                 self.observer.hear(slow);
             }
         }
+        self.observer.count(self.done, self.places);
         self.done += 1;
         Ok(())
     }
@@ -104,6 +108,8 @@ impl<'a> Pace<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     #[test]
@@ -119,6 +125,25 @@ mod tests {
                 format!("attaching 38,084 places one by one (kprobe), {expected}; Ctrl-C stops it")
             );
         }
+    }
+
+    #[test]
+    fn what_is_done_is_counted() {
+        struct Counted(RefCell<Vec<(usize, usize)>>);
+        impl Observer for Counted {
+            fn is_interrupted(&self) -> bool {
+                false
+            }
+            fn count(&self, done: usize, all: usize) {
+                self.0.borrow_mut().push((done, all));
+            }
+        }
+        let counted = Counted(RefCell::default());
+        let mut pace = Pace::start(&counted, Way::Kprobe, 2);
+        for _ in 0..2 {
+            pace.step().expect("not interrupted");
+        }
+        assert_eq!(*counted.0.borrow(), [(0, 2), (1, 2)]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use clap_complete::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate, 
 use super::{Probekit, funccount, stackcount, tool_of_name, trace};
 use crate::{
     attach::Way,
+    resolve::binary,
     snippet::escape,
     tool::{Status, list},
 };
@@ -88,6 +89,10 @@ impl WordArgs {
         let Some(last) = self.words.len().checked_sub(1) else {
             return Ok(Status::Done);
         };
+        // Behind it is a command, which shells know more about; clap would take it for more probes.
+        if self.words[..last].iter().any(|word| word == "--") {
+            return Ok(Status::Done);
+        }
         let mut command = match tool_of_name(self.words.first()) {
             Some("funccount") => funccount::Args::command(),
             Some("stackcount") => stackcount::Args::command(),
@@ -116,6 +121,17 @@ pub(super) fn probes() -> ArgValueCompleter {
         let typed = typed.to_str().unwrap_or_default();
         let found = list::complete(typed).into_iter();
         found.map(CompletionCandidate::new).collect()
+    })
+}
+
+/// Libraries and programs, by name or path.
+pub(super) fn binaries() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &OsStr| {
+        let typed = typed.to_str().unwrap_or_default();
+        let found = binary::complete(typed).into_iter();
+        // The colon is where a spec goes on.
+        let names = found.map(|name| name.strip_suffix(':').map(str::to_owned).unwrap_or(name));
+        names.map(CompletionCandidate::new).collect()
     })
 }
 

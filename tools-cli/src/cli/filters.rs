@@ -5,29 +5,32 @@ use std::path::PathBuf;
 use super::{BadCommandLine, complete};
 use crate::tool::Filters;
 
+/// What the help has them under: on each, since a heading of all would go on to the flags that follow
+/// them in a tool.
+const HEADING: &str = "Filters";
+
 #[derive(clap::Args)]
-#[command(next_help_heading = "Filters")]
 pub(super) struct FilterArgs {
     /// Only this process; may be given several times
-    #[arg(short, long = "pid", value_name = "PID", add = complete::pids(), value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = HEADING, short, long = "pid", value_name = "PID", add = complete::pids(), value_parser = clap::value_parser!(u32).range(1..))]
     pid: Vec<u32>,
     /// With -p: also the children that they fork from now on
-    #[arg(long, requires = "pid")]
+    #[arg(help_heading = HEADING, long, requires = "pid")]
     follow_forks: bool,
     /// Only this thread
-    #[arg(long, value_name = "TID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = HEADING, long, value_name = "TID", value_parser = clap::value_parser!(u32).range(1..))]
     tid: Option<u32>,
     /// Only this user, by number
-    #[arg(long, value_name = "UID")]
+    #[arg(help_heading = HEADING, long, value_name = "UID")]
     uid: Option<u32>,
     /// Only tasks in this cgroup (version 2) and below it
-    #[arg(long, value_name = "PATH")]
+    #[arg(help_heading = HEADING, long, value_name = "PATH")]
     cgroup: Option<PathBuf>,
     /// Only tasks whose command name contains this
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
     comm: Option<String>,
     /// Only this CPU
-    #[arg(short, long, value_name = "CPU")]
+    #[arg(help_heading = HEADING, short, long, value_name = "CPU")]
     cpu: Option<u32>,
 }
 

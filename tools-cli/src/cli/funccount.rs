@@ -21,7 +21,9 @@ Examples:
   funccount 'u:postgres:query*'      USDT probes of a program
   funccount --by comm t:syscalls:sys_enter_openat
                                      which programs open files
-  funccount c:malloc -- ls -l        only in the command, from its first instruction";
+  funccount c:malloc -- ls -l        only in the command, from its first instruction
+
+More, with what they print: probekit help recipes";
 
 /// Count how often functions, tracepoints and USDT probes are hit.
 ///
@@ -49,8 +51,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 16_384,
           value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     groups: u32,
-    /// Redraw one table on the terminal, with counts per second, each second or -i; in a pipe, the
-    /// tables follow each other
+    /// Redraw one table on the terminal, with counts per second, each second or -i, until Ctrl-C or
+    /// q; in a pipe, the tables follow each other
     #[arg(long, conflicts_with = "json")]
     live: bool,
     /// Print one JSON object per row

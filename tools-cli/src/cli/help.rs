@@ -3,12 +3,15 @@
 use std::io::Write;
 
 use clap::{CommandFactory as _, Parser};
+use clap_complete::{ArgValueCandidates, CompletionCandidate};
 
 use super::{BadCommandLine, Probekit};
 use crate::{suggest, tool::Status};
 
 /// Questions, the commands that answer them, and what they printed.
 const RECIPES: &str = include_str!("../../doc/recipes.txt");
+/// What other tools do, and the commands here; the README's table.
+const TRANSLATIONS: &str = include_str!("../../doc/translations.txt");
 /// What they are called.
 const TOPIC: &str = "recipes";
 
@@ -17,6 +20,7 @@ const TOPIC: &str = "recipes";
 #[command(name = "help")]
 pub(super) struct Args {
     /// A tool, or recipes
+    #[arg(add = ArgValueCandidates::new(topics))]
     topic: Option<String>,
 }
 
@@ -24,6 +28,7 @@ impl Args {
     pub(super) fn write(&self, out: &mut dyn Write) -> anyhow::Result<Status> {
         if self.topic.as_deref() == Some(TOPIC) {
             out.write_all(RECIPES.as_bytes())?;
+            out.write_all(TRANSLATIONS.as_bytes())?;
             return Ok(Status::Done);
         }
         let mut command = Probekit::command();
@@ -39,6 +44,14 @@ impl Args {
         write!(out, "{}", wanted.render_long_help())?;
         Ok(Status::Done)
     }
+}
+
+/// What there is help on.
+fn topics() -> Vec<CompletionCandidate> {
+    let command = Probekit::command();
+    let tools = command.get_subcommands().filter(|tool| !tool.is_hide_set());
+    let names = tools.map(clap::Command::get_name).chain([TOPIC]);
+    names.map(CompletionCandidate::new).collect()
 }
 
 fn unknown(topic: &str) -> BadCommandLine {

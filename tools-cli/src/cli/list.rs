@@ -14,6 +14,7 @@ Examples:
   probekit list 'vfs_*'               kernel functions that begin with vfs_
   probekit list -v 't:sched:*'        tracepoints and their fields
   probekit list '*:*nanosleep*'       kernel functions and tracepoints
+  probekit list -v 'struct file'      members of a structure of the kernel, for trace
   probekit list -v c:malloc           a function of the C library, as C declares it
   probekit list 'u:postgres:*'        USDT probes of a program
   probekit list -l postgres           all USDT probes of a program
@@ -25,7 +26,7 @@ Examples:
 ///
 /// A PATTERN is what the other tools take: kernel functions (vfs_*), functions of a library or
 /// program (c:mal*), tracepoints (t:sched:*), USDT probes (u:postgres:*); * in place of a kind means
-/// any. Without a PATTERN it lists USDT probes with -l or -p, and tracepoints else.
+/// any. `struct NAME` and `union NAME` are types of the kernel. Without a PATTERN it lists USDT probes with -l or -p, and tracepoints else.
 #[derive(Parser)]
 #[command(name = "list", version, after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -36,7 +37,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "PID", add = complete::pids(), value_parser = clap::value_parser!(u32).range(1..))]
     pid: Option<u32>,
     /// Look for names without a kind in this library or program
-    #[arg(short, long, value_name = "LIB|PROGRAM")]
+    #[arg(short, long, value_name = "LIB|PROGRAM", add = complete::binaries())]
     lib: Option<String>,
     /// PATTERN is a regular expression, anchored at its start
     #[arg(short, long)]

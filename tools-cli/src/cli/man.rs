@@ -64,14 +64,15 @@ impl Args {
 impl Page {
     /// The page, as man reads it.
     pub(super) fn render(self) -> io::Result<Vec<u8>> {
-        let command = self.command();
+        let mut command = self.command();
+        let usage = command.render_usage().to_string();
         let closing = command.get_after_help().map(ToString::to_string);
         let has_tools = command.has_subcommands();
         let man = Man::new(command).section("8").manual("probekit");
         let mut page = Vec::new();
         man.render_title(&mut page)?;
         man.render_name_section(&mut page)?;
-        man.render_synopsis_section(&mut page)?;
+        page.extend(synopsis(&usage).into_bytes());
         man.render_description_section(&mut page)?;
         man.render_options_section(&mut page)?;
         if has_tools {
@@ -84,6 +85,12 @@ impl Page {
         }
         Ok(page)
     }
+}
+
+/// As --help has it: the library's own leaves out what can be repeated, and the `--` before a command.
+fn synopsis(usage: &str) -> String {
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(usage);
+    format!(".SH SYNOPSIS\n\\&{}\n", usage.replace('-', "\\-"))
 }
 
 /// The tools that can be run by their names have their pages by those names too.

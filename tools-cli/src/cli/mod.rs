@@ -14,7 +14,7 @@ mod trace;
 
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -129,6 +129,8 @@ fn run(tool: &Tool) -> anyhow::Result<Status> {
         messages: &mut messages,
         progress,
         colours: colours(),
+        shows_messages: io::stderr().is_terminal(),
+        held: None,
         verbosity: verbosity(match tool {
             Tool::Funccount(args) => args.verbose,
             Tool::Stackcount(args) => args.verbose,

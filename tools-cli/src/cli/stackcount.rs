@@ -23,7 +23,9 @@ Examples:
                                      who opens files, for each process
   stackcount -i 1 -D 10 'tcp_send*'  each second for ten
   stackcount -f c:malloc -- make     folded lines, for flamegraph.pl
-  stackcount --flamegraph out.svg c:malloc -- make";
+  stackcount --flamegraph out.svg c:malloc -- make
+
+More, with what they print: probekit help recipes";
 
 /// Count the stacks that lead to functions, tracepoints and USDT probes.
 ///

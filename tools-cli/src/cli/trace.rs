@@ -23,7 +23,9 @@ Examples:
   trace 'r:c:read \"%d of %d in %u ns\", retval, $entry(arg3), $latency'
   trace 't:sched:sched_process_exec \"%s\", args->filename'
   trace 'u:postgres:query__start \"%s\", arg1'  queries of a PostgreSQL
-  trace -U c:malloc -- ls                      with stacks, in a command only";
+  trace -U c:malloc -- ls                      with stacks, in a command only
+
+More, with what they print: probekit help recipes";
 
 /// Trace functions, tracepoints and USDT probes: a line for each event, with what was asked of it.
 ///

@@ -42,6 +42,8 @@ pub enum ProbeKind {
     Tracepoint,
     /// A statically defined probe of a program or library.
     Usdt,
+    /// No probe: a structure or union of the kernel.
+    Structure,
 }
 
 /// What a probe tells.

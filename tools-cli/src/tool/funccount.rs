@@ -8,8 +8,9 @@ use probes_common::Settings;
 
 use super::{
     Console, Status, UNWRITTEN,
+    keys::{self, Keys},
     session::{self, Plan, Request, Session},
-    wait::{self, Event, Suspensions},
+    wait::{self, Event, ScreenEvent, ScreenSignals},
 };
 use crate::{
     attach::Bodies,
@@ -52,9 +53,13 @@ pub async fn run(
     console.say(&title);
     let ended = if options.live {
         let mut table = LiveTable::new(escape_lines(&title.to_string()), options.table.by);
+        // A command has the terminal's keys for itself.
+        let keys = request.command.is_empty().then(Keys::listen).flatten();
         table.enter(console.results).context(UNWRITTEN)?;
-        let ended = draw(&mut table, &mut session, &mut counters, console).await;
+        console.hold();
+        let ended = draw(&mut table, &mut session, &mut counters, keys, console).await;
         table.leave(console.results).context(UNWRITTEN)?;
+        console.release();
         let rows = table.rows();
         let table = &options.table;
         let written = table.write(console.results, Local::now(), rows);
@@ -93,9 +98,10 @@ async fn draw(
     table: &mut LiveTable,
     session: &mut Session,
     counters: &mut Counters,
+    keys: Option<Keys>,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Event> {
-    let mut suspensions = Suspensions::catch().context("failed to catch signals")?;
+    let mut screen = ScreenSignals::catch().context("failed to catch signals")?;
     let mut interval_began = Instant::now();
     let mut interval = Duration::ZERO;
     loop {
@@ -103,10 +109,14 @@ async fn draw(
         drawn.context(UNWRITTEN)?;
         let event = tokio::select! {
             event = session.next(console) => event?,
-            () = suspensions.next() => {
-                table.leave(console.results).context(UNWRITTEN)?;
-                wait::suspend();
-                table.enter(console.results).context(UNWRITTEN)?;
+            pressed = keys::quit(keys.as_ref()) => {
+                pressed.context("failed to wait for keys")?;
+                Event::Signal
+            }
+            happened = screen.next() => {
+                if happened == ScreenEvent::Suspended {
+                    suspend(table, keys.as_ref(), console)?;
+                }
                 continue;
             }
         };
@@ -117,6 +127,23 @@ async fn draw(
         interval = interval_began.elapsed();
         interval_began = Instant::now();
     }
+}
+
+/// Stops until somebody lets us go on, with the terminal as it was before.
+fn suspend(
+    table: &LiveTable,
+    keys: Option<&Keys>,
+    console: &mut Console<'_>,
+) -> anyhow::Result<()> {
+    table.leave(console.results).context(UNWRITTEN)?;
+    if let Some(keys) = keys {
+        keys.restore();
+    }
+    wait::suspend();
+    if let Some(keys) = keys {
+        keys.silence();
+    }
+    table.enter(console.results).context(UNWRITTEN)
 }
 
 impl Options {

@@ -6,6 +6,7 @@ mod filters;
 mod follow;
 pub mod funccount;
 pub mod install;
+mod keys;
 pub mod list;
 mod losses;
 mod progress;
@@ -31,6 +32,10 @@ pub struct Console<'a> {
     pub verbosity: Verbosity,
     /// Who is told what takes long.
     pub progress: Progress,
+    /// Whether messages are shown on a terminal, where results may be drawn over them.
+    pub shows_messages: bool,
+    /// Messages that are kept until nothing is drawn any more; nothing if they need not be.
+    pub held: Option<Vec<String>>,
 }
 
 /// How much is told beside results.
@@ -54,7 +59,26 @@ impl Console<'_> {
             true => with_coloured_label(&line),
             false => line,
         };
+        match &mut self.held {
+            Some(lines) => lines.push(line),
+            None => self.write_message(&line),
+        }
+    }
+
+    fn write_message(&mut self, line: &str) {
         let _ = writeln!(self.messages, "{line}");
+    }
+
+    /// Keeps what would be written across what is drawn on the terminal, and be gone with it.
+    pub fn hold(&mut self) {
+        self.held = self.shows_messages.then(Vec::new);
+    }
+
+    /// Writes what was kept, and from now on all at once.
+    pub fn release(&mut self) {
+        for line in self.held.take().unwrap_or_default() {
+            self.write_message(&line);
+        }
     }
 
     /// Writes a line for those who want details.
@@ -85,4 +109,37 @@ pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is kept of a line that is said while something is drawn, and what is written in the end.
+    fn said_while_drawing(shows_messages: bool) -> (Option<Vec<String>>, String) {
+        let mut messages = Vec::new();
+        let mut console = Console {
+            results: &mut io::sink(),
+            messages: &mut messages,
+            colours: Colours::default(),
+            verbosity: Verbosity::Usual,
+            progress: Progress::default(),
+            shows_messages,
+            held: None,
+        };
+        console.hold();
+        console.say("during");
+        let held = console.held.clone();
+        console.release();
+        console.say("after");
+        (held, String::from_utf8(messages).expect("text"))
+    }
+
+    #[test]
+    fn messages_wait_for_the_end_of_what_is_drawn_on_their_terminal() {
+        let written = "during\nafter\n".to_owned();
+        let held = Some(vec!["during".to_owned()]);
+        assert_eq!(said_while_drawing(true), (held, written.clone()));
+        assert_eq!(said_while_drawing(false), (None, written));
+    }
 }

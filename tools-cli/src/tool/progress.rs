@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::render::Grouped;
+
 /// To the start of the line, and nothing from there on.
 const ERASE: &str = "\r\x1b[K";
 /// How often the line is written anew.
@@ -32,6 +34,8 @@ struct State {
 struct Work {
     what: String,
     began: Instant,
+    /// How many parts are done, and of how many, where that is known.
+    done: Option<(usize, usize)>,
 }
 
 impl fmt::Debug for State {
@@ -68,8 +72,18 @@ impl Progress {
         self.set(Some(Work {
             what: what.into(),
             began: Instant::now(),
+            done: None,
         }));
         Working(self.clone())
+    }
+
+    /// Tells how much of the work is done, when the line is next written.
+    pub fn count(&self, done: usize, all: usize) {
+        if let Some(line) = &self.0
+            && let Some(work) = &mut line.lock().work
+        {
+            work.done = Some((done, all));
+        }
     }
 
     /// Takes the line away, so that something can be written there; it comes back by itself.
@@ -126,9 +140,12 @@ impl Line {
 impl State {
     /// That the line can't be written is no reason to stop.
     fn draw(&mut self) {
-        if let Some(Work { what, began }) = &self.work {
+        if let Some(Work { what, began, done }) = &self.work {
             let seconds = began.elapsed().as_secs();
-            let _ = write!(self.out, "{ERASE}{what} ... {seconds} s");
+            let done = done.map_or(String::new(), |(done, all)| {
+                format!("{} of {}, ", Grouped(done as u64), Grouped(all as u64))
+            });
+            let _ = write!(self.out, "{ERASE}{what} ... {done}{seconds} s");
             let _ = self.out.flush();
             self.is_shown = true;
         }
@@ -199,6 +216,18 @@ mod tests {
         assert!(text.ends_with("detaching ... 0 s"), "{text:?}");
         drop(next);
         assert_eq!(shown_until(&shown, "\x1b[K"), "\r\x1b[K");
+    }
+
+    #[test]
+    fn the_line_tells_how_much_is_done() {
+        let (progress, shown) = terminal(Duration::ZERO);
+        let _working = progress.working("attaching");
+        shown_until(&shown, " s");
+        progress.count(1234, 3444);
+        let mut text = String::new();
+        while !text.contains("\r\x1b[Kattaching ... 1,234 of 3,444, ") {
+            text += &shown.recv().expect("it is shown");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    Console, Filters, Status, Verbosity,
+    Console, Filters, Progress, Status, Verbosity,
     command::{Held, Running},
     follow, losses,
     wait::{self, Event, StopSignals, Targets, Waiter, has_records},
@@ -478,6 +478,7 @@ fn load(
 struct Remote {
     stopped: Arc<AtomicBool>,
     notes: UnboundedSender<Slow>,
+    progress: Progress,
 }
 
 impl Observer for Remote {
@@ -488,6 +489,10 @@ impl Observer for Remote {
     fn hear(&self, slow: Slow) {
         // Nobody listens any more when we are being stopped.
         let _ = self.notes.send(slow);
+    }
+
+    fn count(&self, done: usize, all: usize) {
+        self.progress.count(done, all);
     }
 }
 
@@ -505,6 +510,7 @@ async fn attach_unless_stopped(
     let remote = Remote {
         stopped: Arc::clone(&stopped),
         notes,
+        progress: console.progress.clone(),
     };
     let mut work = tokio::task::spawn_blocking(move || {
         let attached = attach::attach(&probes, &bodies, &loader, options, &remote)?;

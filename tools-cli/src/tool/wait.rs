@@ -72,24 +72,40 @@ impl StopSignals {
     }
 }
 
-/// The signal that a terminal sends at Ctrl-Z, for what must be tidied up before.
-#[derive(Debug)]
-pub struct Suspensions(Signal);
+/// What happens to a terminal that is drawn on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScreenEvent {
+    /// Ctrl-Z was pressed: what is on it is to be tidied up before we stop.
+    Suspended,
+    /// It has another size.
+    Resized,
+}
 
-impl Suspensions {
-    /// Catches it from now on.
+/// The signals that a terminal sends to who draws on it.
+#[derive(Debug)]
+pub struct ScreenSignals {
+    suspend: Signal,
+    resize: Signal,
+}
+
+impl ScreenSignals {
+    /// Catches them from now on.
     ///
     /// # Errors
     ///
-    /// When a handler can't be installed.
+    /// When handlers can't be installed.
     pub fn catch() -> io::Result<Self> {
-        signal(SignalKind::from_raw(libc::SIGTSTP)).map(Self)
+        Ok(Self {
+            suspend: signal(SignalKind::from_raw(libc::SIGTSTP))?,
+            resize: signal(SignalKind::window_change())?,
+        })
     }
 
     /// The next one.
-    pub async fn next(&mut self) {
-        if self.0.recv().await.is_none() {
-            pending().await
+    pub async fn next(&mut self) -> ScreenEvent {
+        tokio::select! {
+            _ = self.suspend.recv() => ScreenEvent::Suspended,
+            _ = self.resize.recv() => ScreenEvent::Resized,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Error, Prototype, TypeId};
+use super::{Error, Parameter, Prototype, TypeId};
 
 /// Types that one declaration may be made of; damaged descriptions could go in circles.
 const STEPS_UP_TO: usize = 512;
@@ -86,28 +86,32 @@ pub(super) trait Written {
 
 /// The declaration of a function with this prototype, whose types are as they are written.
 pub(super) fn declare(source: &dyn Written, prototype: &Prototype) -> Result<Declaration, Error> {
-    let write = |id: TypeId, name: &str| {
-        let mut writer = Writer {
-            source,
-            left: STEPS_UP_TO,
-        };
-        writer.write(id, name.to_owned())
-    };
-    let parameters = prototype.parameters.iter().map(|parameter| {
-        Ok(Declared {
-            type_name: write(parameter.type_id, "")?,
-            text: write(
-                parameter.type_id,
-                parameter.name.as_deref().unwrap_or_default(),
-            )?,
-            name: parameter.name.clone(),
-        })
-    });
+    let parameters = prototype.parameters.iter();
     Ok(Declaration {
-        parameters: parameters.collect::<Result<_, Error>>()?,
-        returns: write(prototype.returns, "")?,
+        parameters: parameters
+            .map(|parameter| declare_one(source, parameter))
+            .collect::<Result<_, Error>>()?,
+        returns: write(source, prototype.returns, "")?,
         is_variadic: prototype.is_variadic,
     })
+}
+
+/// The declaration of a parameter or member whose type is as it is written.
+pub(super) fn declare_one(source: &dyn Written, named: &Parameter) -> Result<Declared, Error> {
+    let name = named.name.as_deref().unwrap_or_default();
+    Ok(Declared {
+        type_name: write(source, named.type_id, "")?,
+        text: write(source, named.type_id, name)?,
+        name: named.name.clone(),
+    })
+}
+
+fn write(source: &dyn Written, id: TypeId, name: &str) -> Result<String, Error> {
+    let mut writer = Writer {
+        source,
+        left: STEPS_UP_TO,
+    };
+    writer.write(id, name.to_owned())
 }
 
 struct Writer<'a> {
@@ -193,7 +197,7 @@ fn joined(before: &str, declarator: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Parameter, *};
+    use super::*;
 
     /// Types by number: 0 is void, 1 int, then as the tests need them.
     struct Types(fn(u64) -> Layer);

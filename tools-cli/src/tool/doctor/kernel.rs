@@ -167,6 +167,12 @@ fn settings() -> Vec<Check> {
                 "sysctl kernel.perf_event_max_stack=127",
             ))
         }),
+        setting("ftrace_enabled", |value| {
+            (value == 0).then(|| (
+                format!("{value}: kprobe.multi and fentry are never hit, or can't attach"),
+                "sysctl kernel.ftrace_enabled=1",
+            ))
+        }),
     ]
     .into_iter()
     .flatten()

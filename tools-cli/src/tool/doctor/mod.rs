@@ -14,10 +14,12 @@ use crate::render::{Format, Verdict, write_checks};
 ///
 /// When the results can't be written.
 pub fn run(format: Format, console: &mut Console<'_>) -> anyhow::Result<Status> {
+    let working = console.progress.working("trying what works");
     let mut checks = kernel::checks();
     checks.extend(privileges::checks());
     checks.extend(attaching::checks());
     checks.extend(programs::checks());
+    drop(working);
     let in_colour = console.colours.results;
     write_checks(console.results, format, in_colour, &checks)?;
     let is_fit = checks.iter().all(|check| check.status != Verdict::Fail);

@@ -6,10 +6,11 @@ use std::{
     sync::Arc,
 };
 
+use super::structure;
 use crate::{
     render::{Detail, ListedProbe, ProbeKind, Typed, UsdtArgument, UsdtLocation},
     resolve::{AttachPoint, KernelPoint, TargetFile, Tracefs, UserPoint, elf::Image},
-    types::{Btf, Dwarf, Field, FieldKind},
+    types::{Btf, Dwarf, Field, FieldKind, TypeSource as _},
 };
 
 /// How the wrappers of system calls are called on this CPU; they take the registers of the call.
@@ -46,6 +47,9 @@ struct Program {
 impl Details {
     /// What the probe at `points` tells; nothing if that is not known.
     pub(super) fn of(&mut self, probe: &ListedProbe, points: &[AttachPoint]) -> Option<Detail> {
+        if probe.kind == ProbeKind::Structure {
+            return self.structure(&probe.spec);
+        }
         match points.first()? {
             AttachPoint::Kernel(point) => self.kernel_function(point),
             AttachPoint::Tracepoint(point) => {
@@ -67,6 +71,19 @@ impl Details {
         let kernel = self.kernel.get_or_insert_with(|| KernelTypes::open(notes));
         let functions = kernel.as_mut()?.of(point.module.as_deref())?;
         functions.detail(&point.function)
+    }
+
+    /// The members of a structure, as `struct file` names it.
+    fn structure(&mut self, text: &str) -> Option<Detail> {
+        let (word, name) = text.split_once(' ')?;
+        let notes = &mut self.notes;
+        let kernel = self.kernel.get_or_insert_with(|| KernelTypes::open(notes));
+        let types = &kernel.as_ref()?.kernel.types;
+        let id = types.find(structure::keyword(word)?, name).ok().flatten()?;
+        let members = types.members(id).ok()?;
+        Some(Detail::Record {
+            fields: members.into_iter().map(Typed::from).collect(),
+        })
     }
 
     /// What a system call takes, from the record of its tracepoint, as trace knows it: its wrapper

@@ -4,6 +4,7 @@ mod complete;
 mod detail;
 mod listed;
 mod query;
+mod structure;
 
 use std::collections::HashSet;
 
@@ -42,7 +43,8 @@ struct Found {
     notes: Vec<String>,
 }
 
-/// Lists the probes that the request means.
+/// Lists the probes that the request means. A query that means none does not hide what the others
+/// mean, as with `ls`.
 ///
 /// # Errors
 ///
@@ -53,25 +55,36 @@ pub fn run(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Statu
         pids: request.pid.into_iter().collect(),
         only_them: true,
     };
+    let working = console.progress.working("looking for what can be probed");
     let mut found = Found::default();
-    for query in &request.queries {
-        found.add(query, &files, &scope)?;
-    }
+    let adding = request.queries.iter();
+    let mut errors: Vec<anyhow::Error> = adding
+        .filter_map(|query| found.add(query, &files, &scope).err())
+        .collect();
+    drop(working);
     let mut seen = HashSet::new();
     found
         .probes
         .retain(|(probe, _)| seen.insert(probe.spec.clone()));
-    if let ([], Some(first)) = (found.probes.as_slice(), found.left_out.first()) {
+    if let ([], [], Some(first)) = (&*found.probes, &*errors, found.left_out.first()) {
         let name = Escaped(&first.name);
         bail!("nothing is left to list: {name}: {}", first.reason);
     }
+    let working = console.progress.working("reading what it takes");
     let probes = with_details(found.probes, request.details, &mut found.notes);
+    drop(working);
     write_probes(console.results, request.format, &probes)?;
     for note in &found.notes {
         console.say(format_args!("note: {note}"));
     }
     tell_left_out(&found.left_out, console);
-    Ok(Status::Done)
+    let Some(last) = errors.pop() else {
+        return Ok(Status::Done);
+    };
+    for error in errors {
+        console.say(format_args!("error: {error:#}"));
+    }
+    Err(last)
 }
 
 /// The files that names without a kind are looked for in.
@@ -91,6 +104,11 @@ fn files(request: &Request) -> anyhow::Result<Vec<String>> {
 
 impl Found {
     fn add(&mut self, query: &Query, files: &[String], scope: &Scope) -> anyhow::Result<()> {
+        if let Query::Structures(structures) = query {
+            let found = structures.find()?.into_iter();
+            self.probes.extend(found.map(|listed| (listed, Vec::new())));
+            return Ok(());
+        }
         let mut errors = Vec::new();
         let mut is_found = false;
         for spec in query.specs(files) {

@@ -1,5 +1,6 @@
 //! What a pattern of `list` means: more than a spec does, since nothing is attached.
 
+use super::structure::Structures;
 use crate::spec::{Function, Moment, Pattern, ProbeSpec, SpecError, Syntax, Target};
 
 /// What is to be listed.
@@ -11,6 +12,8 @@ pub enum Query {
     First(Vec<ProbeSpec>),
     /// In the files that were asked for beside the pattern.
     Within(Box<Names>),
+    /// Structures of the kernel.
+    Structures(Structures),
 }
 
 /// What is looked for in a file.
@@ -36,12 +39,15 @@ impl Query {
     ///
     /// In place of a kind or of a category of tracepoints there may be a `*`, as bpftrace and bcc's
     /// tplist have it: `*:*nanosleep*`, `sys*:*nanosleep*`. `sched:sched_*` means tracepoints where
-    /// nothing else has such a name.
+    /// nothing else has such a name. `struct` or `union` and a name mean types of the kernel.
     ///
     /// # Errors
     ///
     /// When it is neither a spec nor one of these.
     pub fn parse(text: &str, syntax: Syntax, is_within: bool) -> Result<Self, SpecError> {
+        if let Some(structures) = Structures::parse(text) {
+            return Ok(Self::Structures(structures));
+        }
         let parts = text.split_once(':').filter(|_| syntax == Syntax::Glob);
         if let Some((first, rest)) = parts.filter(|(first, _)| first.contains('*')) {
             return Self::wild(text, first, rest, is_within);
@@ -115,6 +121,7 @@ impl Query {
     pub(super) fn specs(&self, files: &[String]) -> Vec<ProbeSpec> {
         match self {
             Self::All(specs) | Self::First(specs) => specs.clone(),
+            Self::Structures(_) => Vec::new(),
             Self::Within(names) => files.iter().flat_map(|file| names.specs(file)).collect(),
         }
     }

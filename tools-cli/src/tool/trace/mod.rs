@@ -90,7 +90,9 @@ pub async fn run(
         text_bytes: options.text_bytes,
         pid_namespace: pid_namespace()?,
     };
+    let working = console.progress.working("reading types");
     let prepared = prepare::prepare(resolved.probes, &options.specs, common)?;
+    drop(working);
     if options.show_program || options.dry_run {
         show(&prepared, &options.specs, console);
     }

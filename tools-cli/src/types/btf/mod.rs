@@ -12,8 +12,8 @@ use std::{path::Path, sync::Arc};
 
 use self::blob::{Blob, Kind, Record};
 use super::{
-    Composite, Declaration, Enum, Error, Int, Keyword, Member, Parameter, Prototype, Type, TypeId,
-    TypeSource,
+    Composite, Declaration, Declared, Enum, Error, Int, Keyword, Member, Parameter, Prototype,
+    Type, TypeId, TypeSource,
     declaration::{self, Layer, Written},
     spelling,
 };
@@ -22,6 +22,12 @@ use crate::resolve::elf::Image;
 /// How many typedefs, qualifiers or dimensions of an array are followed until they are taken for a
 /// circle; the kernel refuses more than 32 (`MAX_RESOLVE_DEPTH`, kernel/bpf/btf.c).
 const STEPS_UP_TO: usize = 64;
+
+/// How deep parts without a name are in each other, at most; damaged descriptions could go in circles.
+const PARTS_UP_TO: usize = 16;
+
+/// As many members are told; damaged descriptions could have a part in itself several times.
+const MEMBERS_UP_TO: usize = 4096;
 
 /// The number of `void`, which is nowhere described.
 const VOID: u32 = 0;
@@ -136,6 +142,55 @@ impl Btf {
         let prototype = self.record(function)?.size_or_type;
         let written = self.written_prototype(prototype)?;
         declaration::declare(self, &written)
+    }
+
+    /// The members of a structure or union as C declares them, in order; those of a part without a
+    /// name stand for it. None if it is only declared.
+    ///
+    /// # Errors
+    ///
+    /// When it is damaged.
+    pub fn members(&self, id: TypeId) -> Result<Vec<Declared>, Error> {
+        let mut members = Vec::new();
+        self.add_members(self.number(id)?, PARTS_UP_TO, &mut members)?;
+        Ok(members)
+    }
+
+    fn add_members(&self, id: u32, depth: usize, members: &mut Vec<Declared>) -> Result<(), Error> {
+        let record = self.record(id)?;
+        if !is_composite(record.kind) {
+            return Ok(());
+        }
+        for group in record.groups() {
+            if members.len() >= MEMBERS_UP_TO {
+                break;
+            }
+            let member = self.member(group, record.flag)?;
+            let own = self.number(member.type_id)?;
+            let is_part =
+                member.name.is_none() && own != VOID && is_composite(self.record(own)?.kind);
+            match depth.checked_sub(1).filter(|_| is_part) {
+                Some(depth) => self.add_members(own, depth, members)?,
+                None => members.push(self.declared(&member, group)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// A member with its type as it was written.
+    fn declared(&self, member: &Member, group: [u32; 3]) -> Result<Declared, Error> {
+        let [_, written, _] = group;
+        let mut declared = declaration::declare_one(
+            self,
+            &Parameter {
+                name: member.name.clone(),
+                type_id: TypeId(written.into()),
+            },
+        )?;
+        if let Some(bits) = member.bits {
+            declared.text += &format!(" : {bits}");
+        }
+        Ok(declared)
     }
 
     fn record(&self, id: u32) -> Result<Record<'_>, Error> {
@@ -467,6 +522,10 @@ fn constants(record: Record<'_>, is_signed: bool) -> impl Iterator<Item = (u32, 
         (name, value.cast_signed())
     });
     narrow.chain(wide)
+}
+
+fn is_composite(kind: Kind) -> bool {
+    matches!(kind, Kind::Struct | Kind::Union)
 }
 
 fn is_enumeration(kind: Kind) -> bool {

@@ -145,6 +145,31 @@ fn members_have_places_and_bit_fields_their_bits() {
 }
 
 #[test]
+fn members_are_declared_as_they_were_written() {
+    let mut builder = Builder::new();
+    let int = builder.int("int", 4, 1);
+    let alias = builder.add(TYPEDEF, "pid_t", int, 0, &[]);
+    let pointer = builder.add(PTR, "", alias, 0, &[]);
+    let part = builder.composite(UNION, "", 8, &[("pid", alias, 0), ("where", pointer, 0)]);
+    let bits = ("few", int, (2 << 24) | 64);
+    let whole = builder.composite(STRUCT | FLAG, "x", 12, &[("", part, 0), bits]);
+    // Twice in itself.
+    let circle = builder.composite(STRUCT, "c", 8, &[("", whole + 1, 0), ("", whole + 1, 0)]);
+    let btf = builder.btf();
+    let texts = |number| {
+        let members = btf.members(id(number)).expect("sound");
+        members
+            .into_iter()
+            .map(|member| member.text)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(texts(whole), ["pid_t pid", "pid_t *where", "int few : 2"]);
+    assert_eq!(texts(int), [""; 0]);
+    assert_eq!(circle, whole + 1);
+    assert_eq!(texts(circle).len(), MEMBERS_UP_TO);
+}
+
+#[test]
 fn arrays_have_dimensions_and_an_end() {
     let mut builder = Builder::new();
     let int = builder.int("int", 4, 1);
