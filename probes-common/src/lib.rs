@@ -8,7 +8,7 @@
 
 mod unwind;
 
-pub use unwind::{KERNEL_RULES, KernelRule, KernelTables, OrcEntry, RuleKind};
+pub use unwind::{KERNEL_RULES, KernelRule, KernelTables, OrcEntry, OrcFormat, RuleKind};
 
 /// Length of a task's command name in bytes, with the final NUL (`TASK_COMM_LEN`,
 /// `include/linux/sched.h`).

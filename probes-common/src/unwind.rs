@@ -16,8 +16,20 @@ pub struct KernelTables {
     pub text_bytes: u64,
     /// Number of ranges; 0 while the tables are not known.
     pub count: u32,
-    /// 1 for entries as Linux 6.4 and later have them.
-    pub is_new_format: u32,
+    /// How entries are to be read: an [`OrcFormat`].
+    pub format: u32,
+}
+
+/// What the numbers in an [`OrcEntry`] stand for.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrcFormat {
+    /// Before Linux 6.4: two bits for the kind, and one behind them for where stacks end.
+    WithEnd = 0,
+    /// Since Linux 6.4: three bits for the kind (commit fb799447ae29).
+    WithKinds = 1,
+    /// As on Linux 7.2, not on 6.18: registers have other numbers too.
+    Renumbered = 2,
 }
 
 /// `struct orc_entry` (arch/x86/include/asm/orc_types.h): where the caller is found from an instruction.
@@ -74,16 +86,16 @@ impl KernelRule {
     /// What the entry says of that address; unknown, if it is not plain.
     #[inline(always)]
     #[must_use]
-    pub const fn new(offset: u32, entry: OrcEntry, is_new_format: bool) -> Self {
+    pub const fn new(offset: u32, entry: OrcEntry, format: u32) -> Self {
         let unknown = Self::unknown(offset);
-        let kind = kind(entry.flags, is_new_format);
+        let kind = kind(entry.flags, format);
         if matches!(kind, RuleKind::End) {
             return Self(unknown.0 | kind as u64);
         }
-        let Some(base) = base(entry) else {
+        let Some(base) = base(entry, format) else {
             return unknown;
         };
-        let Some(below) = saved(entry) else {
+        let Some(below) = saved(entry, format) else {
             return unknown;
         };
         if entry.frame_bytes < 0 || entry.frame_bytes % 8 != 0 {
@@ -145,11 +157,9 @@ impl KernelRule {
     }
 }
 
-/// The kind, which has three bits since Linux 6.4 (commit fb799447ae29), and two before, with a bit
-/// behind them for where stacks end.
 #[inline(always)]
-const fn kind(flags: u16, is_new_format: bool) -> RuleKind {
-    match (is_new_format, flags >> 8 & 7) {
+const fn kind(flags: u16, format: u32) -> RuleKind {
+    match (format > OrcFormat::WithEnd as u32, flags >> 8 & 7) {
         (true, 1) | (false, 4..) => RuleKind::End,
         (true, 2) | (false, 0) => RuleKind::Call,
         (true, 3) | (false, 1) => RuleKind::Registers,
@@ -159,25 +169,36 @@ const fn kind(flags: u16, is_new_format: bool) -> RuleKind {
 
 /// The bit for the register that the frame is found from.
 #[inline(always)]
-const fn base(entry: OrcEntry) -> Option<u64> {
-    match entry.flags & 15 {
-        4 => Some(KernelRule::BY_FRAME_POINTER),
-        5 => Some(0),
-        _ => None,
+const fn base(entry: OrcEntry, format: u32) -> Option<u64> {
+    let stack_pointer = if is_renumbered(format) { 3 } else { 5 };
+    let register = entry.flags & 15;
+    if register == stack_pointer {
+        return Some(0);
     }
+    if register == 4 {
+        return Some(KernelRule::BY_FRAME_POINTER);
+    }
+    None
 }
 
 /// The bits for where the frame pointer is saved.
 #[inline(always)]
-const fn saved(entry: OrcEntry) -> Option<u64> {
-    match entry.flags >> 4 & 15 {
-        0 => Some(0),
-        1 if entry.frame_pointer < 0 && entry.frame_pointer % 8 == 0 => {
-            let words = entry.frame_pointer.unsigned_abs() as u64 / 8;
-            Some(KernelRule::SAVES_FRAME_POINTER | words << KernelRule::BELOW_SHIFT)
-        }
-        _ => None,
+const fn saved(entry: OrcEntry, format: u32) -> Option<u64> {
+    let from_end_of_frame = if is_renumbered(format) { 8 } else { 1 };
+    let way = entry.flags >> 4 & 15;
+    if way == 0 {
+        return Some(0);
     }
+    if way != from_end_of_frame || entry.frame_pointer >= 0 || entry.frame_pointer % 8 != 0 {
+        return None;
+    }
+    let words = entry.frame_pointer.unsigned_abs() as u64 / 8;
+    Some(KernelRule::SAVES_FRAME_POINTER | words << KernelRule::BELOW_SHIFT)
+}
+
+#[inline(always)]
+const fn is_renumbered(format: u32) -> bool {
+    format >= OrcFormat::Renumbered as u32
 }
 
 #[cfg(test)]
@@ -188,6 +209,7 @@ mod tests {
     const BY_FRAME: u16 = 4;
     const SAVED: u16 = 1 << 4;
     const CALL: u16 = 2 << 8;
+    const KINDS: u32 = OrcFormat::WithKinds as u32;
 
     fn entry(frame_bytes: i16, frame_pointer: i16, flags: u16) -> OrcEntry {
         OrcEntry {
@@ -210,21 +232,33 @@ mod tests {
         assert!(rule.is_by_frame_pointer());
         assert_eq!(rule.frame_bytes(), 32_760);
         assert_eq!(rule.frame_pointer_below(), Some(32_768));
-        let rule = KernelRule::new(offset, entry(8, 0, CALL | BY_STACK), true);
+        let rule = KernelRule::new(offset, entry(8, 0, CALL | BY_STACK), KINDS);
         assert!(!rule.is_by_frame_pointer());
         assert_eq!((rule.frame_bytes(), rule.frame_pointer_below()), (8, None));
     }
 
     #[test]
-    fn kinds_are_those_of_the_kernels_release() {
-        let kinds = |is_new_format| {
+    fn numbers_mean_what_they_do_in_the_kernels_release() {
+        use RuleKind::{Call, End, Registers, Unknown};
+        let kinds = |format: OrcFormat, stack_pointer| {
             [0, 1, 2, 3, 4].map(|kind| {
-                KernelRule::new(1, entry(8, 0, kind << 8 | BY_STACK), is_new_format).kind()
+                let entry = entry(8, 0, kind << 8 | stack_pointer);
+                KernelRule::new(1, entry, format as u32).kind()
             })
         };
-        use RuleKind::{Call, End, Registers, Unknown};
-        assert_eq!(kinds(true), [Unknown, End, Call, Registers, Unknown]);
-        assert_eq!(kinds(false), [Call, Registers, Unknown, Unknown, End]);
+        let new = [Unknown, End, Call, Registers, Unknown];
+        assert_eq!(kinds(OrcFormat::WithKinds, 5), new);
+        assert_eq!(kinds(OrcFormat::Renumbered, 3), new);
+        assert_eq!(
+            kinds(OrcFormat::WithEnd, 5),
+            [Call, Registers, Unknown, Unknown, End]
+        );
+        // `kernel_clone` of 7.2 and 5.10, as read there.
+        let (new, old) = (entry(112, -48, 0x283), entry(104, -48, 0x015));
+        for (format, read) in [(OrcFormat::Renumbered, new), (OrcFormat::WithEnd, old)] {
+            let rule = KernelRule::new(1, read, format as u32);
+            assert_eq!((rule.kind(), rule.frame_pointer_below()), (Call, Some(48)));
+        }
     }
 
     #[test]
@@ -239,7 +273,7 @@ mod tests {
             entry(8, -16, CALL | 4 << 4 | BY_STACK),
         ] {
             assert_eq!(
-                KernelRule::new(7, odd, true),
+                KernelRule::new(7, odd, KINDS),
                 KernelRule::unknown(7),
                 "{odd:?}"
             );

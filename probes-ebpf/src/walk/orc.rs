@@ -56,12 +56,27 @@ struct Interrupted {
 /// Offset in bytes of `ip` in a `struct pt_regs`.
 const INTERRUPTED_OFFSET: usize = 128;
 
-/// What a function that begins with `push %rbp` leaves on the stack.
+/// What a function that begins with `push %rbp` leaves on the stack. One that aligns its stack first
+/// has a copy of the return address there, and the real one behind it, or one word further.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Saved {
     frame_pointer: u64,
-    return_address: u64,
+    return_addresses: [u64; 3],
+}
+
+impl Saved {
+    /// Its length up to the return address, if that is this one.
+    #[inline(always)]
+    fn bytes_to(&self, return_address: u64) -> Option<u64> {
+        let [copy, aligned, further] = self.return_addresses.map(|found| found == return_address);
+        match (copy, aligned, further) {
+            (false, _, _) => None,
+            (_, true, _) => Some(24),
+            (_, _, true) => Some(32),
+            _ => Some(16),
+        }
+    }
 }
 
 /// Where a walk has come to.
@@ -190,12 +205,10 @@ fn start_of_record(ctx: *mut c_void) -> Option<(u64, Place)> {
     let interrupted: Interrupted = read(registers + INTERRUPTED_OFFSET as u64)?;
     // That is where the function that took them has saved its caller's frame pointer.
     let saved: Saved = read(interrupted.stack_pointer)?;
-    if saved.return_address != interrupted.instruction {
-        return None;
-    }
+    let bytes = saved.bytes_to(interrupted.instruction)?;
     let place = Place {
         address: interrupted.instruction.wrapping_sub(1),
-        stack_pointer: interrupted.stack_pointer + size_of::<Saved>() as u64,
+        stack_pointer: interrupted.stack_pointer.wrapping_add(bytes),
         frame_pointer_at: interrupted.stack_pointer,
     };
     Some((interrupted.instruction, place))
@@ -249,7 +262,7 @@ fn learn(tables: &KernelTables, address: u64) {
     if let Some(offset) = offset_in_text(tables, address)
         && let Some(entry) = search(tables, address)
     {
-        keep(KernelRule::new(offset, entry, tables.is_new_format != 0));
+        keep(KernelRule::new(offset, entry, tables.format));
     }
 }
 

@@ -84,7 +84,7 @@ fn tell(mut map: Array<MapData, Words>) -> io::Result<bool> {
 type Words = [u64; size_of::<KernelTables>() / 8];
 
 fn words(tables: &KernelTables) -> Words {
-    let lengths = u64::from(tables.count) | u64::from(tables.is_new_format) << 32;
+    let lengths = u64::from(tables.count) | u64::from(tables.format) << 32;
     [
         tables.starts,
         tables.entries,

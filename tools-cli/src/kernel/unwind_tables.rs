@@ -7,12 +7,16 @@ use std::{
     io::{self, BufRead, BufReader},
 };
 
-use probes_common::KernelTables;
+use probes_common::{KernelTables, OrcFormat};
 
 use super::release::Release;
 
-/// Since this release entries have three bits for their kind (commit fb799447ae29).
-const NEW_FORMAT: Release = Release { major: 6, minor: 4 };
+/// Since when the tables have which format. That of the last is seen on 7.2 and not on 6.18; a wrong
+/// one is noticed, and leaves stacks to the kernel.
+const FORMATS: [(Release, OrcFormat); 2] = [
+    (Release { major: 7, minor: 0 }, OrcFormat::Renumbered),
+    (Release { major: 6, minor: 4 }, OrcFormat::WithKinds),
+];
 
 /// What is looked for, in the order of [`Symbols`].
 const NAMES: [&str; 5] = [
@@ -33,8 +37,15 @@ type Symbols = [u64; NAMES.len()];
 /// When `/proc` can't be read.
 pub fn find() -> io::Result<Option<KernelTables>> {
     let symbols = read(BufReader::new(File::open("/proc/kallsyms")?))?;
-    let is_new_format = Release::current()? >= NEW_FORMAT;
-    Ok(symbols.and_then(|symbols| tables(symbols, is_new_format)))
+    let format = format(Release::current()?);
+    Ok(symbols.and_then(|symbols| tables(symbols, format)))
+}
+
+fn format(release: Release) -> OrcFormat {
+    let mut formats = FORMATS.iter().filter(|(since, _)| release >= *since);
+    formats
+        .next()
+        .map_or(OrcFormat::WithEnd, |(_, format)| *format)
 }
 
 /// Reads no further than to the last of the symbols.
@@ -58,7 +69,7 @@ fn read(lines: impl BufRead) -> io::Result<Option<Symbols>> {
     Ok(None)
 }
 
-fn tables(symbols: Symbols, is_new_format: bool) -> Option<KernelTables> {
+fn tables(symbols: Symbols, format: OrcFormat) -> Option<KernelTables> {
     let [text_start, text_end, starts, starts_end, entries] = symbols;
     let text_bytes = text_end.checked_sub(text_start)?;
     let count = starts_end.checked_sub(starts)? / size_of::<i32>() as u64;
@@ -69,7 +80,7 @@ fn tables(symbols: Symbols, is_new_format: bool) -> Option<KernelTables> {
         text_start,
         text_bytes,
         count: u32::try_from(count).ok()?,
-        is_new_format: is_new_format.into(),
+        format: format as u32,
     })
 }
 
@@ -81,10 +92,20 @@ mod tests {
         ffffffff82000000 T _etext\nffffffff83000000 R __start_orc_unwind_ip\n\
         ffffffff83000028 R __stop_orc_unwind_ip\nffffffff83000030 R __start_orc_unwind\n";
 
+    const FORMAT: OrcFormat = OrcFormat::WithKinds;
+
+    #[test]
+    fn the_format_is_that_of_the_release() {
+        let of = |major, minor| format(Release { major, minor });
+        assert_eq!(of(6, 3), OrcFormat::WithEnd);
+        assert_eq!((of(6, 4), of(6, 18)), (FORMAT, FORMAT));
+        assert_eq!(of(7, 2), OrcFormat::Renumbered);
+    }
+
     #[test]
     fn the_tables_are_between_their_symbols() {
         let symbols = read(TEXT.as_bytes()).expect("it can be read");
-        let found = tables(symbols.expect("all are there"), true).expect("plausible");
+        let found = tables(symbols.expect("all are there"), FORMAT).expect("plausible");
         assert_eq!(found.starts, 0xffff_ffff_8300_0000);
         assert_eq!(found.entries, 0xffff_ffff_8300_0030);
         assert_eq!(found.text_start, 0xffff_ffff_8100_0000);
@@ -95,7 +116,7 @@ mod tests {
     fn without_all_symbols_or_their_addresses_there_are_none() {
         let without = TEXT.replace("__start_orc_unwind\n", "other\n");
         assert_eq!(read(without.as_bytes()).expect("it can be read"), None);
-        assert_eq!(tables([0; 5], true), None);
-        assert_eq!(tables([2, 1, 3, 4, 5], true), None);
+        assert_eq!(tables([0; 5], FORMAT), None);
+        assert_eq!(tables([2, 1, 3, 4, 5], FORMAT), None);
     }
 }
