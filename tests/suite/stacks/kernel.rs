@@ -114,7 +114,10 @@ fn a_probe_on_a_return_does_not_hide_who_is_returned_to() {
         let finished = live.interrupt();
         assert_eq!(returns.interrupt().count("kernel_clone"), 500);
         assert_eq!(sum_of(&finished, ""), 500, "{finished:#?}");
-        let called = ";__do_sys_clone;kernel_clone";
-        assert_eq!(sum_of(&finished, called), 500, "{finished:#?}");
+        // Before, the kernel's own walk ended there (commit 19138af1bd88).
+        if kernel.release >= (5, 16) {
+            let called = ";__do_sys_clone;kernel_clone";
+            assert_eq!(sum_of(&finished, called), 500, "{finished:#?}");
+        }
     }
 }
