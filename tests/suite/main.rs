@@ -23,4 +23,5 @@ mod symbols;
 mod targets;
 mod trace;
 mod usdt;
+mod watched;
 mod ways;
