@@ -125,7 +125,8 @@ fn below(thread: &str) -> Vec<i32> {
             let threads = fs::read_dir(format!("/proc/{child}/task"));
             let threads = threads.into_iter().flatten().flatten();
             let of_threads = threads.flat_map(|thread| below(&thread.path().display().to_string()));
-            of_threads.chain([child]).collect::<Vec<_>>()
+            // Parents first: a shell is not to go on without its child.
+            [child].into_iter().chain(of_threads).collect::<Vec<_>>()
         })
         .collect()
 }

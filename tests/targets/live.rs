@@ -1,12 +1,13 @@
 //! `funccount --live` on a terminal of its own, and in a pipe.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{self, Read as _, Write as _},
     mem,
     os::{
         fd::{FromRawFd as _, OwnedFd},
-        unix::process::CommandExt as _,
+        unix::{ffi::OsStrExt as _, process::CommandExt as _},
     },
     process::{Child, Command, ExitStatus, Stdio},
     ptr,
@@ -14,7 +15,7 @@ use std::{
 
 use tests::{
     fixtures,
-    process::{Finished, funccount, probekit},
+    process::{Finished, funccount, probekit, stackcount, trace},
     watchdog::{wait_until, watch},
 };
 
@@ -82,6 +83,15 @@ impl Leader {
             self.shown += &String::from_utf8_lossy(&bytes[..count]);
         }
         mem::take(&mut self.shown)
+    }
+
+    /// What is shown until nobody can show anything more.
+    fn read_to_end(&mut self) -> String {
+        let mut rest = Vec::new();
+        // It ends with an error: there is no other side any more.
+        let _ = self.terminal.read_to_end(&mut rest);
+        watch();
+        String::from_utf8_lossy(&rest).into_owned()
     }
 
     fn is_stopped(&self) -> bool {
@@ -189,6 +199,26 @@ fn while_it_is_stopped_the_terminal_is_its_owners() {
     let shown = tool.read_until("Detaching...");
     assert!(shown.contains(LEAVE), "{shown:?}");
     assert!(tool.end().success());
+}
+
+#[test]
+fn hostile_names_of_processes_reach_no_terminal() {
+    // A title for the window, a cleared screen, the end of a line and no UTF-8.
+    let name = OsStr::from_bytes(b"\x1b]0;\x07\x1b[2J\n\xff");
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join(name);
+    fs::copy(fixtures::path("calls"), &program).expect("copied");
+    let event = "t:syscalls:sys_enter_getppid";
+    let live = funccount(&["--live", "-i", "0.05", "--by", "comm", event]);
+    for mut tool in [live, trace(&[event]), stackcount(&["-P", event])] {
+        tool.arg("--").arg(&program).args(["getppid", "3"]);
+        let mut tool = Leader::start(tool);
+        let shown = tool.read_until("\\u{1b}]0;\\u{7}\\u{1b}[") + &tool.read_to_end();
+        for raw in ["\x1b]", "\x07", "\x1b[2J"] {
+            assert!(!shown.contains(raw), "{raw:?} in {shown:?}");
+        }
+        assert!(tool.end().success(), "{shown:?}");
+    }
 }
 
 #[test]
