@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(30);
 
 thread_local! {
     /// Each test has a thread of its own, with whose end its watchdog goes.
-    static OURS: Watchdog = Watchdog::start(LONGEST);
+    static OURS: Watchdog = Watchdog::start(LONGEST, tell);
 }
 
 /// Watches over the test that calls this, from the first call to its end.
@@ -62,9 +62,9 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches over the calling thread for so long.
+    /// Watches over the calling thread for so long, and tells what it does by `tell`.
     #[must_use]
-    pub fn start(longest: Duration) -> Self {
+    pub fn start(longest: Duration, tell: fn(&str)) -> Self {
         let (is_needed, needed) = mpsc::channel();
         let has_bitten = Arc::new(AtomicBool::new(false));
         let name = thread::current().name().unwrap_or("a test").to_owned();
@@ -75,7 +75,10 @@ impl Watchdog {
             if is_needed_after(&needed, longest) {
                 bites.store(true, Ordering::Relaxed);
                 tell(&format!("{name} lasts for more than {longest:?}"));
-                kill_until_gone(&needed, tid, &name);
+                if !kill_until_gone(&needed, tid) {
+                    tell(&format!("{name} does not end though its processes do"));
+                    process::abort();
+                }
             }
         });
         Self {
@@ -95,23 +98,20 @@ fn is_needed_after(needed: &Receiver<Infallible>, time: Duration) -> bool {
     needed.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
 }
 
-/// Kills all that the thread has started, and goes on to start, until it ends; if it does not, it
-/// waits for something else, and there is no other way to end it.
-fn kill_until_gone(needed: &Receiver<Infallible>, tid: i32, name: &str) {
+/// Kills all that the thread has started, and goes on to start, until it ends; not if it does not:
+/// then it waits for something else, and can't be ended alone.
+fn kill_until_gone(needed: &Receiver<Infallible>, tid: i32) -> bool {
     let started = Instant::now();
-    loop {
+    while started.elapsed() < GRACE {
         for pid in below(&format!("/proc/self/task/{tid}")) {
             // SAFETY: the call takes integers.
             unsafe { libc::kill(pid, libc::SIGKILL) };
         }
         if !is_needed_after(needed, Duration::from_millis(100)) {
-            return;
-        }
-        if started.elapsed() > GRACE {
-            tell(&format!("{name} does not end though its processes do"));
-            process::abort();
+            return true;
         }
     }
+    false
 }
 
 /// What a thread has started, and all that that has.
