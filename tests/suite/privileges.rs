@@ -103,17 +103,20 @@ fn what_needs_more_says_so() {
 fn without_tracefs_functions_are_counted_and_tracepoints_refused() {
     let refused = "failed to read tracefs: Operation not permitted (os error 1); it lacks \
                    CAP_SYS_ADMIN, which this root was not given";
-    counts_functions_and_refuses_tracepoints(user::without_tracefs, refused);
+    // Perf events want the same capability.
+    counts_functions_and_refuses_tracepoints(user::without_tracefs, refused, "uprobe.multi");
 }
 
 #[test]
 fn on_a_kernel_built_without_tracefs_too() {
     let refused = "failed to read tracefs: No such device (os error 19); this kernel is built \
                    without tracing";
-    counts_functions_and_refuses_tracepoints(user::built_without_tracefs, refused);
+    let hide = user::built_without_tracefs;
+    counts_functions_and_refuses_tracepoints(hide, refused, "uprobe.single");
 }
 
-fn counts_functions_and_refuses_tracepoints(hide: fn(&mut Command), refused: &str) {
+/// `way` is what functions of programs are attached by if there is no better one.
+fn counts_functions_and_refuses_tracepoints(hide: fn(&mut Command), refused: &str, way: &str) {
     let user = User::new();
     let run = |arguments: &[&str]| {
         let mut command = funccount(arguments);
@@ -128,7 +131,7 @@ fn counts_functions_and_refuses_tracepoints(hide: fn(&mut Command), refused: &st
         Finished::of(run(arguments)).assert_failure(1, refused);
     }
     for (probe, what, name, way) in [
-        (&*probe(&user), "work", "pk_work", "uprobe.multi"),
+        (&*probe(&user), "work", "pk_work", way),
         (FUNCTION, "affinity", FUNCTION, "kprobe.single"),
     ] {
         let mut worker = user.worker(&[what, "7"]);
