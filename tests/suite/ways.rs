@@ -166,14 +166,7 @@ mod hidden_addresses {
         let calls = calls.to_str().expect("text");
         let note = "note: functions of the kernel have no names: it hides where they are; run it as \
                     root, with sysctl kernel.kptr_restrict=1";
-        let arguments = [
-            "-K",
-            "t:syscalls:sys_enter_getppid",
-            "--",
-            calls,
-            "getppid",
-            "3",
-        ];
+        let arguments = ["-K", "t:sched:sched_process_fork", "--", calls, "fork", "3"];
         for tool in [stackcount, trace] {
             for (value, is_hidden) in [("2", true), ("1", false)] {
                 let _setting = Setting::set("kernel/kptr_restrict", value);
