@@ -5,3 +5,4 @@ pub mod fixtures;
 pub mod kernel;
 pub mod process;
 pub mod user;
+pub mod watchdog;

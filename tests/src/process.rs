@@ -1,13 +1,16 @@
 //! Tools and traced programs as processes: their output is waited for line by line, never for a
-//! while.
+//! while; and never for ever, see [`watchdog`](crate::watchdog).
 
 use std::{
     collections::BTreeMap,
     env,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    mem,
     path::PathBuf,
     process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
 };
+
+use crate::watchdog::watch;
 
 /// The program under test: that in `PROBEKIT`, else the one that cargo has built beside the tests.
 ///
@@ -16,6 +19,7 @@ use std::{
 /// When there is none.
 #[must_use]
 pub fn probekit() -> PathBuf {
+    watch();
     if let Some(path) = env::var_os("PROBEKIT") {
         return path.into();
     }
@@ -70,14 +74,16 @@ impl Finished {
     ///
     /// # Panics
     ///
-    /// When it can't be run.
+    /// When it can't be run, or does not end.
     #[must_use]
     pub fn of(mut command: Command) -> Self {
+        watch();
         let Output {
             status,
             stdout,
             stderr,
         } = command.output().expect("the tool can be run");
+        watch();
         Self {
             status,
             stdout: String::from_utf8(stdout).expect("results are text"),
@@ -175,6 +181,7 @@ impl Live {
     /// When it can't be run.
     #[must_use]
     pub fn spawn(mut command: Command) -> Self {
+        watch();
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -202,6 +209,7 @@ impl Live {
     fn next_message(&mut self) -> String {
         let mut line = String::new();
         let read = self.stderr.read_line(&mut line).expect("messages are text");
+        watch();
         assert!(read > 0, "the tool ended early: {}", self.said);
         self.said.push_str(&line);
         line
@@ -239,25 +247,33 @@ impl Live {
     ///
     /// # Panics
     ///
-    /// When it can't be waited for.
+    /// When it can't be waited for, or does not end.
     #[must_use]
-    pub fn wait(self) -> Finished {
-        let Self {
-            mut child,
-            mut stderr,
-            mut said,
-        } = self;
+    pub fn wait(mut self) -> Finished {
         // Read in turn: messages are few, so they never fill their pipe while results are read.
         let mut stdout = String::new();
-        if let Some(mut pipe) = child.stdout.take() {
-            std::io::Read::read_to_string(&mut pipe, &mut stdout).expect("results are text");
+        if let Some(mut pipe) = self.child.stdout.take() {
+            pipe.read_to_string(&mut stdout).expect("results are text");
         }
-        std::io::Read::read_to_string(&mut stderr, &mut said).expect("messages are text");
+        let mut stderr = mem::take(&mut self.said);
+        self.stderr
+            .read_to_string(&mut stderr)
+            .expect("messages are text");
+        let status = self.child.wait().expect("our child");
+        watch();
         Finished {
-            status: child.wait().expect("our child"),
+            status,
             stdout,
-            stderr: said,
+            stderr,
         }
+    }
+}
+
+impl Drop for Live {
+    /// A test that fails leaves none behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -276,6 +292,7 @@ impl Worker {
     /// When it ends instead.
     #[must_use]
     pub fn start(mut command: Command) -> Self {
+        watch();
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -321,6 +338,7 @@ impl Worker {
     pub fn expect(&mut self, expected: &str) {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("text");
+        watch();
         assert_eq!(line.trim_end(), expected);
     }
 
@@ -332,7 +350,9 @@ impl Worker {
     #[must_use]
     pub fn end(mut self) -> ExitStatus {
         // This closes its input first.
-        self.child.wait().expect("our child")
+        let status = self.child.wait().expect("our child");
+        watch();
+        status
     }
 }
 

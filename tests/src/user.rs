@@ -193,6 +193,23 @@ fn keep_only(capabilities: &[u32]) -> io::Result<()> {
 ///
 /// When `/proc` is not mounted.
 pub fn without_tracefs(command: &mut Command) {
+    hide_tracefs(command, || {
+        // SAFETY: the call takes integers.
+        succeeded(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN) })
+    });
+}
+
+/// Has the child see a kernel that was built without tracefs: it knows no such file system.
+///
+/// # Panics
+///
+/// When `/proc` is not mounted.
+pub fn built_without_tracefs(command: &mut Command) {
+    hide_tracefs(command, refuse_file_systems);
+}
+
+/// Has the child see no tracefs, and then do something more about it.
+fn hide_tracefs(command: &mut Command, then: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
     let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is there");
     let fields = mounts.lines().map(|line| line.split(' '));
     let places: Vec<CString> = fields
@@ -200,7 +217,7 @@ pub fn without_tracefs(command: &mut Command) {
         .filter(|(_, kind)| *kind == "tracefs")
         .filter_map(|(place, _)| CString::new(place).ok())
         .collect();
-    // SAFETY: the closure makes system calls only, which is allowed between fork and exec.
+    // SAFETY: the closures make system calls only, which is allowed between fork and exec.
     unsafe {
         command.pre_exec(move || {
             succeeded(libc::unshare(libc::CLONE_NEWNS))?;
@@ -210,9 +227,43 @@ pub fn without_tracefs(command: &mut Command) {
             for place in &places {
                 succeeded(libc::umount2(place.as_ptr(), libc::MNT_DETACH))?;
             }
-            succeeded(libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_ADMIN))
+            then()
         })
     };
+}
+
+/// Has the kernel answer `fsopen` as if it had no file system of the name.
+fn refuse_file_systems() -> io::Result<()> {
+    /// Where `struct seccomp_data` has the number of the system call.
+    const NUMBER: u32 = 0;
+
+    let step = |code: u32, jf: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    };
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, NUMBER),
+        step(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            1,
+            libc::SYS_fsopen as u32,
+        ),
+        step(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::ENODEV as u32,
+        ),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: steps.len() as u16,
+        filter: steps.as_mut_ptr(),
+    };
+    let mode = libc::SECCOMP_MODE_FILTER;
+    // SAFETY: the pointer is to a local, which has the pointer to another and its length.
+    succeeded(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) })
 }
 
 fn succeeded(result: libc::c_int) -> io::Result<()> {

@@ -93,6 +93,25 @@ fn two_instances_on_the_same_function_do_not_disturb_each_other() {
 }
 
 #[test]
+fn two_instances_on_the_same_kernel_function_do_not_either() {
+    const FUNCTION: &str = "sched_getaffinity";
+
+    if !Kernel::current().should_attach("kprobe.single") {
+        let finished = Finished::of(funccount(&[FUNCTION]));
+        return finished.assert_failure(1, "failed to attach any of 1 places");
+    }
+    let mut worker = Worker::start(calls(&["--wait", "affinity", "100"]));
+    let pid = worker.pid().to_string();
+    let first = Live::start(funccount(&["-p", &pid, FUNCTION]));
+    worker.work();
+    let second = Live::start(funccount(&["-p", &pid, FUNCTION]));
+    worker.work();
+    assert_eq!(first.interrupt().count(FUNCTION), 200);
+    worker.work();
+    assert_eq!(second.interrupt().count(FUNCTION), 200);
+}
+
+#[test]
 fn only_the_highest_counts_are_shown_when_asked() {
     let calls = fixtures::path("calls");
     let calls = calls.to_str().expect("text");

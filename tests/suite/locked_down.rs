@@ -3,7 +3,7 @@
 
 use tests::{
     fixtures,
-    process::{Finished, Live, Worker, funccount},
+    process::{Finished, Live, Worker, funccount, stackcount, trace},
 };
 
 fn worker(what: &str) -> Worker {
@@ -31,6 +31,35 @@ fn user_functions_are_counted() {
 fn kernel_functions_are_counted() {
     for probe in ["sched_getaffinity", "sched_getaffinit*"] {
         assert_eq!(count(probe, "affinity").count("sched_getaffinity"), 20);
+    }
+}
+
+#[test]
+fn arguments_are_traced() {
+    let probe = format!("{}:pk_work", fixtures::path("calls").display());
+    for (probe, what) in [(probe.as_str(), "work"), ("sched_getaffinity", "affinity")] {
+        let mut worker = worker(what);
+        let pid = worker.pid().to_string();
+        let probe = format!(r#"{probe} "first %d", arg1"#);
+        let live = Live::start_until(trace(&["-v", "-p", &pid, &probe]), "Tracing ");
+        worker.work();
+        let finished = live.interrupt();
+        let events = finished.stdout.matches(" first ").count();
+        assert_eq!(events, 20, "{finished:#?}");
+    }
+}
+
+#[test]
+fn what_needs_memory_of_the_kernel_is_refused_with_the_reason() {
+    let reason = "; the kernel is locked down for confidentiality, which keeps its memory from \
+                  programs";
+    let probe = format!("{}:pk_work", fixtures::path("calls").display());
+    for command in [
+        stackcount(&[&probe]),
+        stackcount(&["sched_getaffinity"]),
+        trace(&[r#"sched_getaffinity "%s", $task->comm"#]),
+    ] {
+        Finished::of(command).assert_failure(1, reason);
     }
 }
 

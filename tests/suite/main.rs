@@ -26,4 +26,5 @@ mod symbols;
 mod targets;
 mod trace;
 mod usdt;
+mod watched;
 mod ways;

@@ -1,6 +1,8 @@
 //! Users who are not root, or who are and may not do all: what their capabilities suffice for works, the rest is refused by the
 //! names of those that are missing.
 
+use std::process::Command;
+
 use tests::{
     kernel::{Kernel, Setting},
     process::{Finished, Live, funccount},
@@ -99,14 +101,28 @@ fn what_needs_more_says_so() {
 
 #[test]
 fn without_tracefs_functions_are_counted_and_tracepoints_refused() {
+    let refused = "failed to read tracefs: Operation not permitted (os error 1); it lacks \
+                   CAP_SYS_ADMIN, which this root was not given";
+    // Perf events want the same capability.
+    counts_functions_and_refuses_tracepoints(user::without_tracefs, refused, "uprobe.multi");
+}
+
+#[test]
+fn on_a_kernel_built_without_tracefs_too() {
+    let refused = "failed to read tracefs: No such device (os error 19); this kernel is built \
+                   without tracing";
+    let hide = user::built_without_tracefs;
+    counts_functions_and_refuses_tracepoints(hide, refused, "uprobe.single");
+}
+
+/// `way` is what functions of programs are attached by if there is no better one.
+fn counts_functions_and_refuses_tracepoints(hide: fn(&mut Command), refused: &str, way: &str) {
     let user = User::new();
     let run = |arguments: &[&str]| {
         let mut command = funccount(arguments);
-        user::without_tracefs(&mut command);
+        hide(&mut command);
         command
     };
-    let refused = "failed to read tracefs: Operation not permitted (os error 1); it lacks \
-                   CAP_SYS_ADMIN, which this root was not given";
     for arguments in [
         &["t:sched:sched_switch"][..],
         &["t:sched:*"],
@@ -115,7 +131,7 @@ fn without_tracefs_functions_are_counted_and_tracepoints_refused() {
         Finished::of(run(arguments)).assert_failure(1, refused);
     }
     for (probe, what, name, way) in [
-        (&*probe(&user), "work", "pk_work", "uprobe.multi"),
+        (&*probe(&user), "work", "pk_work", way),
         (FUNCTION, "affinity", FUNCTION, "kprobe.single"),
     ] {
         let mut worker = user.worker(&[what, "7"]);

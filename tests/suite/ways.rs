@@ -4,7 +4,7 @@
 use tests::{
     fixtures,
     kernel::{Kernel, Setting},
-    process::{Finished, funccount},
+    process::{Finished, funccount, stackcount, trace},
 };
 
 const CALLS: u64 = 1000;
@@ -156,6 +156,25 @@ mod hidden_addresses {
                 assert_eq!(finished.count(FUNCTION), 10, "{finished:#?}");
             } else {
                 finished.assert_failure(1, "failed to attach any of 1 places");
+            }
+        }
+    }
+
+    #[test]
+    fn stacks_without_names_say_why() {
+        let calls = fixtures::path("calls");
+        let calls = calls.to_str().expect("text");
+        let note = "note: functions of the kernel have no names: it hides where they are; run it as \
+                    root, with sysctl kernel.kptr_restrict=1";
+        let arguments = ["-K", "t:sched:sched_process_fork", "--", calls, "fork", "3"];
+        for tool in [stackcount, trace] {
+            for (value, is_hidden) in [("2", true), ("1", false)] {
+                let _setting = Setting::set("kernel/kptr_restrict", value);
+                let finished = Finished::of(tool(&arguments));
+                assert!(finished.status.success(), "{finished:#?}");
+                assert_eq!(finished.stderr.contains(note), is_hidden, "{finished:#?}");
+                let is_unknown = finished.stdout.contains("[unknown]");
+                assert_eq!(is_unknown, is_hidden, "{finished:#?}");
             }
         }
     }

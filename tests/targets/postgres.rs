@@ -4,22 +4,25 @@ use std::{
     fs,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
-use tests::process::{Live, funccount, trace};
+use tests::{
+    process::{Live, funccount, trace},
+    watchdog::watch,
+};
 
 const QUERIES: u64 = 200;
 
 /// A server of our own, on a socket in its own folder; stopped at the end.
-struct Server {
+pub(crate) struct Server {
     folder: tempfile::TempDir,
     programs: PathBuf,
     user: u32,
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let programs = fs::read_dir("/usr/lib/postgresql")
             .expect("PostgreSQL is installed")
             .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
@@ -75,25 +78,45 @@ impl Server {
             .stdout(written.try_clone().expect("a descriptor"))
             .stderr(written);
         let status = command.status().expect("it can be run");
+        watch();
         let written = fs::read_to_string(self.path("written")).expect("text");
         assert!(status.success(), "{program}: {written}");
         written
     }
 
     fn query(&self, text: &str) {
-        self.run(
-            "psql",
-            &[
-                "-h",
-                &self.path(""),
-                "-U",
-                "test",
-                "-q",
-                "-c",
-                text,
-                "postgres",
-            ],
-        );
+        let folder = self.path("");
+        self.run("psql", &client_arguments(&folder, text));
+    }
+
+    /// Asks the same again and again, each time by a new process, until this goes or it fails.
+    pub(crate) fn keep_asking(&self, text: &str) -> Client {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", r#"while "$@"; do :; done"#, "sh"])
+            .arg(self.programs.join("psql"))
+            .args(client_arguments(&self.path(""), text))
+            .uid(self.user)
+            .gid(self.user)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Client(shell.spawn().expect("it can be run"))
+    }
+}
+
+fn client_arguments<'a>(folder: &'a str, text: &'a str) -> [&'a str; 8] {
+    ["-h", folder, "-U", "test", "-q", "-c", text, "postgres"]
+}
+
+/// What goes on asking.
+pub(crate) struct Client(Child);
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

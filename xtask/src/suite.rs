@@ -1,11 +1,13 @@
 //! Running all tests: here, and in a machine for each kernel of the matrix.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
 };
 
 use anyhow::{Context as _, bail};
+use tempfile::NamedTempFile;
 
 use crate::{
     command::{output, run as run_command},
@@ -309,16 +311,30 @@ fn add_finished(kernel: &Kernel, finished: &Finished, matrix: &mut Matrix) {
 /// Runs a test executable; that tests fail is in what it writes. One that does not end is killed
 /// after [`MOST_MINUTES`]: the test that it hangs in is the last that it writes of.
 fn both_outputs(command: &mut Command) -> anyhow::Result<String> {
-    let finished = limited(command, MOST_MINUTES * 60)
-        .output()
+    run_limited(command, MOST_MINUTES * 60)
+}
+
+/// The same, after so many seconds.
+fn run_limited(command: &Command, seconds: u64) -> anyhow::Result<String> {
+    // Not pipes: what a test has left running would keep them open, and we would wait for it.
+    let (results, messages) = (NamedTempFile::new()?, NamedTempFile::new()?);
+    let status = limited(command, seconds)
+        .stdin(Stdio::null())
+        .stdout(results.reopen()?)
+        .stderr(messages.reopen()?)
+        .status()
         .with_context(|| format!("failed to run {command:?}"))?;
-    let mut text = String::from_utf8_lossy(&finished.stdout).into_owned();
-    if !finished.status.success() {
-        text += &String::from_utf8_lossy(&finished.stderr);
-        text += &format!("\n{}", finished.status);
+    let mut text = lossy(results.path())?;
+    if !status.success() {
+        text += &lossy(messages.path())?;
+        text += &format!("\n{status}");
         text += "\ntest suite::ended ... FAILED\n";
     }
     Ok(text)
+}
+
+fn lossy(file: &Path) -> anyhow::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(file)?).into_owned())
 }
 
 /// `command`, killed with its process group after so many seconds.
@@ -342,6 +358,8 @@ fn limited(command: &Command, seconds: u64) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -351,9 +369,20 @@ mod tests {
             .args(["-c", "echo \"test $NAME ... \"; pwd; sleep 1000"])
             .env("NAME", "a::b")
             .current_dir("/");
-        let finished = limited(&shell, 1).output().unwrap();
-        assert_eq!(finished.stdout, b"test a::b ... \n/\n");
-        assert!(!finished.status.success());
+        let text = run_limited(&shell, 1).unwrap();
+        assert!(text.starts_with("test a::b ... \n/\n"), "{text}");
+        assert!(text.ends_with("\ntest suite::ended ... FAILED\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_left_running_is_not_waited_for() {
+        let started = Instant::now();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 100 & echo $!"]);
+        let pid = run_limited(&shell, 50).unwrap();
+        let killed = Command::new("kill").arg(pid.trim()).status().unwrap();
+        assert!(killed.success(), "it was still there");
+        assert!(started.elapsed().as_secs() < 50);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 use tempfile::TempDir;
 use tests::{
     fixtures,
-    process::{Finished, stackcount, trace},
+    process::{Finished, funccount, stackcount, trace},
 };
 
 use super::fixture;
@@ -71,6 +71,24 @@ fn names_of_processes_in_columns() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn names_of_processes_beside_counts() {
+    let hostile = Hostile::new();
+    let finished = hostile.run(funccount(&["--by", "comm", EVENT]));
+    let mut rows = finished.stdout.lines();
+    assert!(
+        rows.any(|row| row.contains(" \\u{1b}[2J;x") && row.ends_with(" 3")),
+        "{finished:#?}"
+    );
+    let rows = objects(&hostile.run(funccount(&["--json", "--by", "comm", EVENT])));
+    let name = |row: &serde_json::Value| row["comm"].as_str().map(str::to_owned);
+    let names: Vec<String> = rows.iter().filter_map(name).collect();
+    assert!(
+        names.iter().any(|name| name.starts_with("\x1b[2J;x 1\n")),
+        "{names:?}"
+    );
 }
 
 #[test]

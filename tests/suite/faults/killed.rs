@@ -1,8 +1,11 @@
 //! The tool is killed at every stage of its run: the kernel takes back all that it held.
 
-use std::{fs, io::BufRead as _, thread};
+use std::{fs, io::BufRead as _};
 
-use tests::process::{Live, funccount, trace};
+use tests::{
+    process::{Live, funccount, trace},
+    watchdog::wait_until,
+};
 
 use super::{work, worker};
 use crate::ending::{await_freed, held_by};
@@ -11,9 +14,7 @@ use crate::ending::{await_freed, held_by};
 fn kill(live: Live) {
     live.signal(libc::SIGSTOP);
     // What it holds can only be looked up while it makes no more.
-    while !is_stopped(live.pid()) {
-        thread::yield_now();
-    }
+    wait_until(|| is_stopped(live.pid()));
     let held = held_by(live.pid());
     live.signal(libc::SIGKILL);
     let status = live.wait().status;
@@ -25,7 +26,7 @@ fn kill(live: Live) {
 }
 
 /// Whether all its threads are.
-fn is_stopped(pid: u32) -> bool {
+pub(super) fn is_stopped(pid: u32) -> bool {
     let mut threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it is there");
     threads.all(|thread| {
         let stat = thread.and_then(|thread| fs::read_to_string(thread.path().join("stat")));
@@ -44,9 +45,7 @@ fn reads_tracefs(pid: u32) -> bool {
 
 /// Waits until the tool holds an object of that kind.
 fn wait_for(live: &Live, kind: &str) {
-    while !held_by(live.pid()).iter().any(|(held, _)| held == kind) {
-        thread::yield_now();
-    }
+    wait_until(|| held_by(live.pid()).iter().any(|(held, _)| held == kind));
 }
 
 /// Probes of two kinds, with what is done told as it is done.
@@ -61,9 +60,7 @@ fn while_it_resolves() {
     let before = mounts();
     let live = Live::spawn(funccount(&["-v", "t:*:*"]));
     // The numbers of all tracepoints take a while to be read.
-    while !reads_tracefs(live.pid()) {
-        thread::yield_now();
-    }
+    wait_until(|| reads_tracefs(live.pid()));
     kill(live);
     assert_eq!(mounts(), before);
 }

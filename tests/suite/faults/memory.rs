@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::process::ExitStatusExt as _,
     path::PathBuf,
     process::Command,
     thread,
@@ -11,8 +12,10 @@ use std::{
 use tests::{
     kernel::Kernel,
     process::{Finished, Live, funccount, stackcount, trace},
+    watchdog::wait_until,
 };
 
+use super::killed::is_stopped;
 use crate::{
     ending::{await_freed, held_by},
     filters::cgroup_root,
@@ -25,6 +28,7 @@ const LIMIT: &str = "16M";
 /// A cgroup whose processes and their kernel objects may have so much memory.
 struct Limited {
     folder: PathBuf,
+    setting: &'static str,
 }
 
 impl Limited {
@@ -33,7 +37,35 @@ impl Limited {
         let folder = parent.join(format!("probekit-memory-{}", std::process::id()));
         fs::create_dir(&folder).expect("cgroups are ours");
         fs::write(folder.join(setting), LIMIT).expect("it is a memory cgroup");
-        Self { folder }
+        Self { folder, setting }
+    }
+
+    /// Leaves no room for more than there is now.
+    fn close(&self) {
+        let [limit, now, _] = self.files();
+        let used = fs::read_to_string(self.folder.join(now)).expect("it is a memory cgroup");
+        fs::write(self.folder.join(limit), used.trim()).expect("it fits");
+    }
+
+    /// Whether there was no room for something.
+    fn was_full(&self) -> bool {
+        let [.., events] = self.files();
+        let events = fs::read_to_string(self.folder.join(events)).expect("it is a memory cgroup");
+        let mut fullness = events.lines().filter(|line| !line.ends_with(" 0"));
+        fullness.any(|line| line.starts_with("max ") || line.parse::<u64>().is_ok_and(|n| n > 0))
+    }
+
+    /// The limit, what is used, and how often it was not enough.
+    fn files(&self) -> [&'static str; 3] {
+        if self.setting == "memory.max" {
+            ["memory.max", "memory.current", "memory.events"]
+        } else {
+            [
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                "memory.failcnt",
+            ]
+        }
     }
 
     /// The same command, to be run inside.
@@ -100,5 +132,36 @@ fn many_probes_need_little_and_leave_nothing_when_killed() {
     assert!(held.len() > 4, "{held:?}");
     live.signal(libc::SIGKILL);
     let _ = live.wait();
+    await_freed(&held);
+}
+
+#[test]
+fn memory_that_ends_while_it_attaches_is_told_or_ends_it_and_leaves_nothing() {
+    const LINKS: usize = 5;
+
+    let limited = Limited::new();
+    let many = funccount(&["-d", "1", "t:syscalls:sys_enter_s*"]);
+    let live = Live::spawn(limited.inside(&many));
+    let is_link = |(kind, _): &&(String, u32)| kind == "link_id" || kind == "prog_id";
+    wait_until(|| held_by(live.pid()).iter().filter(is_link).count() >= LINKS);
+    live.signal(libc::SIGSTOP);
+    wait_until(|| is_stopped(live.pid()));
+    let held = held_by(live.pid());
+    limited.close();
+    live.signal(libc::SIGCONT);
+    let finished = live.wait();
+    assert!(limited.was_full(), "{finished:#?}");
+    // Whether it is refused or killed is up to the kernel, and so is what it finds to reclaim.
+    match finished.status.code() {
+        None => assert_eq!(finished.status.signal(), Some(libc::SIGKILL)),
+        Some(0) => (),
+        Some(_) => finished.assert_failure(1, "Cannot allocate memory"),
+    }
+    let skips = finished.stderr.contains("skipped");
+    assert_eq!(
+        skips,
+        finished.stderr.contains("Cannot allocate memory"),
+        "{finished:#?}"
+    );
     await_freed(&held);
 }

@@ -22,6 +22,7 @@ use crate::{
     compile::{Compiled, Context, abi},
     kernel::{
         bpf::{self, LoadError, ProgramKind},
+        lockdown,
         release::Release,
     },
     privilege,
@@ -105,12 +106,19 @@ pub enum Error {
     },
 }
 
-/// Nothing if the verifier has given its reasons: its errors have the same numbers.
+/// What the verifier does not say of its reasons; its errors have the same numbers as those that
+/// privileges are missing for.
 fn refused(error: &LoadError) -> String {
-    match error.log.is_empty() {
-        true => privilege::for_bpf(&error.error),
-        false => String::new(),
+    if error.log.is_empty() {
+        return privilege::for_bpf(&error.error);
     }
+    // To it, locked down kernels have no such function (`bpf_tracing_func_proto`).
+    let reads_kernel = error.log.contains("bpf_probe_read_kernel");
+    if reads_kernel && lockdown::is_confidential() {
+        return "; the kernel is locked down for confidentiality, which keeps its memory from programs"
+            .to_owned();
+    }
+    String::new()
 }
 
 /// Since this release programs learn the registers that a task had in user space (commit

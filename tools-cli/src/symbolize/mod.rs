@@ -28,6 +28,7 @@ use crate::{
     resolve::{
         VirtAddr,
         elf::{Extent, shown_name},
+        kernel::kallsyms,
     },
     snippet::escape,
 };
@@ -149,6 +150,22 @@ impl Symbolizer {
     #[must_use]
     pub fn names(&self, frame: &Frame) -> &[Symbol] {
         self.names.get(frame).map_or(&[], |names| names)
+    }
+
+    /// What is to be said if functions of the kernel have no names because it hides where they are.
+    #[must_use]
+    pub fn hidden_kernel(&self) -> Option<&'static str> {
+        let in_kernel = |frame: &Frame| matches!(frame.location, Location::Kernel(_));
+        let mut found = self.names.iter().filter(|(frame, _)| in_kernel(frame));
+        let mut names = found
+            .by_ref()
+            .map(|(_, symbols)| &symbols[0].name)
+            .peekable();
+        let is_nameless = names.peek().is_some() && names.all(Option::is_none);
+        (is_nameless && !kallsyms::shows_addresses()).then_some(
+            "note: functions of the kernel have no names: it hides where they are; run it as root, \
+             with sysctl kernel.kptr_restrict=1",
+        )
     }
 
     fn find_in_kernel(&mut self, frames: &[(Frame, u64)]) {

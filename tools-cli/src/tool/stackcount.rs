@@ -241,6 +241,9 @@ impl<'a> Report<'a> {
                  (-fno-omit-frame-pointer keeps them)"
             ));
         }
+        if let Some(note) = self.symbolizer.hidden_kernel() {
+            console.say(note);
+        }
         let Some(path) = &self.options.flame_graph else {
             return Ok(());
         };

@@ -1,5 +1,7 @@
 //! `/proc/kallsyms`: the kernel's symbols.
 
+use std::fs;
+
 use super::KernelAddr;
 
 /// A function's symbol.
@@ -45,6 +47,14 @@ fn parse_line(line: &str) -> Option<Symbol<'_>> {
         address: (address != 0).then_some(KernelAddr(address)),
         module,
     })
+}
+
+/// Whether the kernel tells us where its functions are: `kptr_restrict` may hide it from users, or
+/// from all.
+pub(crate) fn shows_addresses() -> bool {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let mut addresses = symbols.lines().filter_map(|line| line.split(' ').next());
+    addresses.any(|address| address.bytes().any(|digit| digit != b'0'))
 }
 
 #[cfg(test)]

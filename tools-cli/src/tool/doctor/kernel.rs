@@ -6,7 +6,7 @@ use super::parts;
 use crate::{
     kernel::{config::Config, lockdown, release::Release},
     render::{Check, Grouped},
-    resolve::Tracefs,
+    resolve::{Tracefs, kernel::kallsyms},
     types::Btf,
 };
 
@@ -154,7 +154,7 @@ fn tracefs() -> Check {
 /// Those below `/proc/sys/kernel` that make a difference.
 fn settings() -> Vec<Check> {
     [
-        setting("kptr_restrict", |value| match has_kernel_addresses() {
+        setting("kptr_restrict", |value| match kallsyms::shows_addresses() {
             true => None,
             false => Some((
                 format!("{value}: addresses of kernel functions are hidden"),
@@ -190,10 +190,4 @@ pub(super) fn setting(
         None => Check::ok(name, value.to_string()),
         Some((found, remedy)) => Check::warn(name, found, remedy),
     })
-}
-
-fn has_kernel_addresses() -> bool {
-    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    let mut addresses = symbols.lines().filter_map(|line| line.split(' ').next());
-    addresses.any(|address| address.bytes().any(|digit| digit != b'0'))
 }

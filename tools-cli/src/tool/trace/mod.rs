@@ -140,6 +140,7 @@ pub async fn run(
     if ended != Event::ReaderGone {
         report.write_counts(console)?;
         report.write_lost(session.lost(Loss::Event)?, console)?;
+        report.tell_hidden_names(console);
     }
     console.detail(format_args!(
         "{} events in {:.1?}",

@@ -115,6 +115,13 @@ impl<'a> Report<'a> {
         self.write_all(events.take_rest(), console)
     }
 
+    /// Tells why functions of the kernel have no names, if they could have some.
+    pub(super) fn tell_hidden_names(&self, console: &mut Console<'_>) {
+        if let Some(note) = self.namer.symbolizer.hidden_kernel() {
+            console.say(note);
+        }
+    }
+
     fn write_all<'b>(
         &mut self,
         events: impl Iterator<Item = Event<'b>>,
