@@ -225,7 +225,7 @@ mod tests {
         let rule = KernelRule::new(
             offset,
             entry(32_760, -32_768, CALL | SAVED | BY_FRAME),
-            true,
+            KINDS,
         );
         assert_eq!(rule.offset(), offset);
         assert_eq!(rule.kind(), RuleKind::Call);
@@ -240,8 +240,8 @@ mod tests {
     #[test]
     fn numbers_mean_what_they_do_in_the_kernels_release() {
         use RuleKind::{Call, End, Registers, Unknown};
-        let kinds = |format: OrcFormat, stack_pointer| {
-            [0, 1, 2, 3, 4].map(|kind| {
+        let kinds = |format: OrcFormat, stack_pointer: u16| {
+            [0_u16, 1, 2, 3, 4].map(|kind| {
                 let entry = entry(8, 0, kind << 8 | stack_pointer);
                 KernelRule::new(1, entry, format as u32).kind()
             })
