@@ -3,7 +3,7 @@
 mod orc;
 mod user;
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::generated::bpf_get_stack;
 
@@ -42,4 +42,13 @@ fn by_kernel(ctx: *mut c_void, frames: *mut u8, room: u32, flags: u64) -> u32 {
     } else {
         at_most(bytes as u64, room)
     }
+}
+
+/// A value that a helper has filled, given the place and its length; `None` if it says that it has not.
+#[inline(always)]
+fn filled<T>(fill: impl FnOnce(*mut c_void, u32) -> i64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    let result = fill(value.as_mut_ptr().cast(), size_of::<T>() as u32);
+    // SAFETY: the helper has filled it.
+    (result == 0).then(|| unsafe { value.assume_init() })
 }

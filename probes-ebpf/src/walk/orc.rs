@@ -9,16 +9,12 @@
 //! What is foreseen only tells whether a stack was seen before. A new one is walked by the kernel, and
 //! if that gives something else, what has misled us is not followed again.
 
-use core::{
-    arch::asm,
-    ffi::c_void,
-    mem::{MaybeUninit, offset_of},
-};
+use core::{arch::asm, ffi::c_void, mem::offset_of};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use probes_common::{KernelRule, KernelTables, OrcEntry, RuleKind};
 
-use super::FRAME_BYTES;
+use super::{FRAME_BYTES, filled};
 use crate::{
     maps::{RULES, TABLES},
     settings::setting,
@@ -302,14 +298,6 @@ fn all_ones_if_before(start: u64, end: u64) -> u64 {
 /// Reads memory of the kernel; `None` where there is none.
 #[inline(always)]
 fn read<T>(address: u64) -> Option<T> {
-    let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the helper checks the address, and fills the value or says that it has not.
-    unsafe {
-        let result = bpf_probe_read_kernel(
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-            address as *const c_void,
-        );
-        (result == 0).then(|| value.assume_init())
-    }
+    // SAFETY: the helper checks the address, and there is as much room as is said.
+    filled(|value, bytes| unsafe { bpf_probe_read_kernel(value, bytes, address as *const c_void) })
 }

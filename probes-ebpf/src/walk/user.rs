@@ -4,7 +4,7 @@
 //! third of the time. Code without frame pointers ends either walk; unwinding such code would have
 //! its place here.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::BPF_F_USER_STACK,
@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use probes_common::COOKIE_FUNCTION_START;
 
-use super::{FRAME_BYTES, by_kernel};
+use super::{FRAME_BYTES, by_kernel, filled};
 use crate::{cookie::cookie, settings::setting, stack::hidden};
 
 /// Nothing of a program lies below: the page at 0 is never mapped.
@@ -102,18 +102,11 @@ pub(super) fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u3
     Some(hidden(count * FRAME_BYTES, interrupted.stack_pointer))
 }
 
+/// Reads memory of the program; `None` where there is none.
 #[inline(always)]
 fn read_user<T>(address: u64) -> Option<T> {
-    let mut value = MaybeUninit::<T>::uninit();
-    // SAFETY: the helper checks the address, and fills the value or says that it has not.
-    unsafe {
-        let result = bpf_probe_read_user(
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-            address as *const c_void,
-        );
-        (result == 0).then(|| value.assume_init())
-    }
+    // SAFETY: the helper checks the address, and there is as much room as is said.
+    filled(|value, bytes| unsafe { bpf_probe_read_user(value, bytes, address as *const c_void) })
 }
 
 /// Lets the kernel walk, and adds the caller that it misses at the start of a function.
