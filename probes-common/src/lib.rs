@@ -95,6 +95,10 @@ pub struct Settings {
     pub by: u32,
     /// 1 if the context is a tracepoint's record.
     pub has_record: u32,
+    /// 0 if programs may not read the kernel's memory; stacks are walked by the kernel alone then.
+    pub reads_kernel: u32,
+    /// Makes the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// What events are counted by, beside their probes.

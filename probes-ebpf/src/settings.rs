@@ -39,6 +39,8 @@ pub(crate) static SETTINGS: Settings = Settings {
     exec_id_offset: 0,
     by: 0,
     has_record: 0,
+    reads_kernel: 0,
+    reserved: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

@@ -130,7 +130,7 @@ fn count_in_buffer(ctx: *mut c_void, index: u32) {
     };
     let mut kernel_bytes = 0;
     if setting!(kernel_stack) != 0 {
-        let foreseen = walk::foresee_kernel(ctx, kernel_frames.cast());
+        let foreseen = walk::foresee_kernel(ctx, kernel_frames);
         if let Some(foreseen) = &foreseen {
             key.frames = user_hash.with(kernel_frames, foreseen.bytes).0;
             if add_one(&key) {

@@ -53,13 +53,24 @@ fn arguments_are_traced() {
 fn what_needs_memory_of_the_kernel_is_refused_with_the_reason() {
     let reason = "; the kernel is locked down for confidentiality, which keeps its memory from \
                   programs";
+    Finished::of(trace(&[r#"sched_getaffinity "%s", $task->comm"#])).assert_failure(1, reason);
+}
+
+#[test]
+fn stacks_are_counted() {
     let probe = format!("{}:pk_work", fixtures::path("calls").display());
-    for command in [
-        stackcount(&[&probe]),
-        stackcount(&["sched_getaffinity"]),
-        trace(&[r#"sched_getaffinity "%s", $task->comm"#]),
+    for (probe, what, stack) in [
+        (probe.as_str(), "work", "main;"),
+        ("sched_getaffinity", "affinity", "do_syscall_64;"),
     ] {
-        Finished::of(command).assert_failure(1, reason);
+        let mut worker = worker(what);
+        let pid = worker.pid().to_string();
+        let live = Live::start(stackcount(&["-f", "-p", &pid, probe]));
+        worker.work();
+        let finished = live.interrupt();
+        let lines = finished.stdout.lines().filter(|line| line.contains(stack));
+        let counts = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        assert_eq!(counts.sum::<u64>(), 20, "{finished:#?}");
     }
 }
 

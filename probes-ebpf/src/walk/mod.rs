@@ -5,13 +5,23 @@ mod user;
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
-use aya_ebpf::helpers::generated::bpf_get_stack;
+use aya_ebpf::{bindings::BPF_F_USER_STACK, helpers::generated::bpf_get_stack};
 
-pub(crate) use self::orc::{distrust, foresee_kernel};
+pub(crate) use self::orc::{Foreseen, distrust};
 use crate::{settings::setting, stack::at_most};
 
 /// Size of a frame: an address.
 const FRAME_BYTES: u32 = 8;
+
+/// Writes the kernel's part to `frames`, where there is room for it, if it can be told without asking
+/// the kernel.
+#[inline(always)]
+pub(crate) fn foresee_kernel(ctx: *mut c_void, frames: *mut u8) -> Option<Foreseen> {
+    match setting!(reads_kernel) {
+        0 => None,
+        _ => orc::foresee(ctx, frames.cast()),
+    }
+}
 
 /// Writes the kernel's part to `frames`, where there is room for it; gives its length in bytes, 0
 /// if there is none.
@@ -23,6 +33,9 @@ pub(crate) fn kernel(ctx: *mut c_void, frames: *mut u8) -> u32 {
 /// The same for the program's part.
 #[inline(always)]
 pub(crate) fn user(ctx: *mut c_void, frames: *mut u8) -> u32 {
+    if setting!(reads_kernel) == 0 {
+        return by_kernel(ctx, frames, setting!(stack_bytes), BPF_F_USER_STACK.into());
+    }
     if setting!(walk_ourselves) != 0
         && let Some(bytes) = user::by_frame_pointers(ctx, frames.cast())
     {

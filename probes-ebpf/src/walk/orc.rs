@@ -99,7 +99,7 @@ enum Stop {
 /// Writes the kernel's part to `frames`, where there is room for it, as the kernel will walk it if all
 /// is as it seems; nothing if that can't be foreseen (yet).
 #[inline(always)]
-pub(crate) fn foresee_kernel(ctx: *mut c_void, frames: *mut u64) -> Option<Foreseen> {
+pub(super) fn foresee(ctx: *mut c_void, frames: *mut u64) -> Option<Foreseen> {
     let tables = TABLES.get(0)?;
     if tables.count == 0 {
         return None;

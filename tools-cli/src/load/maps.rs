@@ -247,5 +247,5 @@ pub(super) fn settings_bytes(settings: &Settings) -> &[u8] {
     }
 }
 
-// Two words for the namespace, four for the command name, twenty-eight half words of options.
-const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 28 * 4);
+// Two words for the namespace, four for the command name, thirty half words of options.
+const _: () = assert!(size_of::<Settings>() == 2 * 8 + 4 * 8 + 30 * 4);

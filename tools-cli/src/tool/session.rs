@@ -27,7 +27,7 @@ use super::{
 use crate::{
     attach::{self, Attached, Bodies, Observer, Skipped, Slow},
     collect::{Counts, Diagnostics},
-    kernel::kprobes,
+    kernel::{kprobes, lockdown},
     load::{Body, Functions, Loader, MapName, MapSizes, Maps},
     render::{Escaped, Grouped},
     resolve::{self, Probe, Resolved, Scope},
@@ -452,6 +452,12 @@ fn load(
     let mut settings = filters.settings(plan.settings)?;
     if filters.follow_forks {
         follow::set_offsets(&mut settings)?;
+    }
+    // Nothing that is asked for reads it then, or it is refused with the reason.
+    let keeps_memory = lockdown::is_confidential();
+    settings.reads_kernel = (!keeps_memory).into();
+    if keeps_memory {
+        settings.exec_id_offset = 0;
     }
     // The kernel knows which return addresses on a stack its own probes have replaced; we do not.
     settings.walk_ourselves = (!resolved.probes.iter().any(Probe::is_at_user_return)).into();
