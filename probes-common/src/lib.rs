@@ -97,8 +97,8 @@ pub struct Settings {
     pub has_record: u32,
     /// 0 if programs may not read the kernel's memory; stacks are walked by the kernel alone then.
     pub reads_kernel: u32,
-    /// Makes the size a multiple of 8.
-    pub reserved: u32,
+    /// 1 if the kernel's part of stacks can be foreseen at some of the probes.
+    pub foresees_kernel: u32,
 }
 
 /// What events are counted by, beside their probes.

@@ -40,7 +40,7 @@ pub(crate) static SETTINGS: Settings = Settings {
     by: 0,
     has_record: 0,
     reads_kernel: 0,
-    reserved: 0,
+    foresees_kernel: 0,
 };
 
 /// Reads one field of the settings so that the compiler can't assume its value, but the verifier

@@ -71,6 +71,9 @@ fn stacks_are_counted() {
         let lines = finished.stdout.lines().filter(|line| line.contains(stack));
         let counts = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
         assert_eq!(counts.sum::<u64>(), 20, "{finished:#?}");
+        let told =
+            "told apart by their addresses alone: the kernel is locked down for confidentiality";
+        assert!(finished.stderr.contains(told), "{finished:#?}");
     }
 }
 

@@ -17,7 +17,7 @@ const FRAME_BYTES: u32 = 8;
 /// the kernel.
 #[inline(always)]
 pub(crate) fn foresee_kernel(ctx: *mut c_void, frames: *mut u8) -> Option<Foreseen> {
-    match setting!(reads_kernel) {
+    match setting!(foresees_kernel) {
         0 => None,
         _ => orc::foresee(ctx, frames.cast()),
     }

@@ -16,7 +16,7 @@ use aya_ebpf::{
 use probes_common::COOKIE_FUNCTION_START;
 
 use super::{FRAME_BYTES, by_kernel, filled};
-use crate::{cookie::cookie, settings::setting, stack::hidden};
+use crate::{cookie::cookie, settings::setting};
 
 /// Nothing of a program lies below: the page at 0 is never mapped.
 const FIRST_PAGE_BYTES: u64 = 4096;
@@ -99,7 +99,7 @@ pub(super) fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u3
         frame_pointer = saved.frame_pointer;
         count += 1;
     }
-    Some(hidden(count * FRAME_BYTES, interrupted.stack_pointer))
+    Some(count * FRAME_BYTES)
 }
 
 /// Reads memory of the program; `None` where there is none.

@@ -204,6 +204,12 @@ impl Loader {
         &self.maps
     }
 
+    /// What the run asks of the programs.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Loads `body` as a program that learns from the attach cookie which probe fired.
     ///
     /// # Errors

@@ -31,6 +31,13 @@ impl Probe {
         }
     }
 
+    /// Whether the kernel is in its own code when it fires.
+    #[must_use]
+    pub fn is_in_kernel(&self) -> bool {
+        let in_kernel = |point: &AttachPoint| !matches!(point, AttachPoint::User(_));
+        self.points.iter().any(in_kernel)
+    }
+
     /// Whether it fires when functions of programs return.
     #[must_use]
     pub fn is_at_user_return(&self) -> bool {

@@ -191,6 +191,12 @@ impl Session {
         self.loader.maps()
     }
 
+    /// Whether the programs foresee how the kernel walks its part of stacks, once they are told by what.
+    #[must_use]
+    pub const fn foresees_kernel(&self) -> bool {
+        self.loader.settings().foresees_kernel != 0
+    }
+
     /// The instructions of the program, one a line.
     ///
     /// # Errors
@@ -453,12 +459,13 @@ fn load(
     if filters.follow_forks {
         follow::set_offsets(&mut settings)?;
     }
-    // Nothing that is asked for reads it then, or it is refused with the reason.
-    let keeps_memory = lockdown::is_confidential();
-    settings.reads_kernel = (!keeps_memory).into();
-    if keeps_memory {
-        settings.exec_id_offset = 0;
-    }
+    // Asked only where stacks are walked, since it may take a mount.
+    let walks_stacks = settings.kernel_stack | settings.user_stack != 0;
+    settings.reads_kernel = (walks_stacks && !lockdown::is_confidential()).into();
+    // At functions of programs there is no such part.
+    let is_in_kernel = resolved.probes.iter().any(Probe::is_in_kernel);
+    settings.foresees_kernel =
+        settings.reads_kernel & settings.kernel_stack & u32::from(is_in_kernel);
     // The kernel knows which return addresses on a stack its own probes have replaced; we do not.
     settings.walk_ourselves = (!resolved.probes.iter().any(Probe::is_at_user_return)).into();
     let sizes = MapSizes {

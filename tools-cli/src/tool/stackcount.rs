@@ -14,6 +14,7 @@ use super::{
 use crate::{
     attach::Bodies,
     collect::{Distinction, Foresight, Location, Processes, Stack, Stacks},
+    kernel::lockdown,
     load::{Body, MapSizes},
     render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
     spec::ProbeSpec,
@@ -76,8 +77,8 @@ pub async fn run(
     }
     let mut stacks = Stacks::open(session.maps(), processes, options.distinction())?;
     session.watch(stacks.as_fd(), TICK)?;
-    let mut foresight = options
-        .kernel
+    let mut foresight = session
+        .foresees_kernel()
         .then(|| Foresight::begin(session.maps()))
         .transpose()?;
     let mut report = Report::new(options, request);
@@ -159,6 +160,10 @@ impl Options {
 
 /// Where the kernel counts the programs that a task has run, which only its type information tells.
 fn exec_id_offset() -> anyhow::Result<u32> {
+    anyhow::ensure!(
+        !lockdown::is_confidential(),
+        "the kernel is locked down for confidentiality"
+    );
     let (structure, member) = ("task_struct", "self_exec_id");
     let offset = Btf::of_kernel()?.offset_of(structure, member)?;
     let offset = offset.with_context(|| {
