@@ -10,16 +10,27 @@ use tests::{
 use super::{fixture, work, worker};
 
 #[test]
-fn a_process_that_becomes_another_program_is_counted_on() {
+fn a_process_that_becomes_another_program_is_traced_on() {
+    /// Should the run end with the first program, it does before so many events of the second.
+    const EVENTS: usize = 50;
+
     let calls = fixture("calls");
     let mut command = Command::new("sh");
-    command.args(["-c", "echo ready; read go; exec \"$0\" work 7", &calls]);
-    let mut shell = Worker::start(command);
-    let pid = shell.pid().to_string();
-    let live = Live::start(funccount(&["-p", &pid, &work()]));
-    shell.start_work();
-    assert!(shell.end().success());
-    assert_eq!(live.wait().count("pk_work"), 7);
+    let script = "echo ready; read go; exec \"$0\" --wait work 1";
+    command.args(["-c", script, &calls]);
+    let mut process = Worker::start(command);
+    let pid = process.pid().to_string();
+    let mut live = Live::start_until(trace(&["-v", "-p", &pid, &work()]), "Tracing ");
+    let mut lines = live.take_stdout().lines().map_while(Result::ok).skip(1);
+    process.start_work();
+    process.expect("ready");
+    for _ in 0..EVENTS {
+        process.work();
+        let line = lines.next().expect("it is traced on");
+        assert!(line.contains(" pk_work "), "{line}");
+    }
+    assert!(process.end().success());
+    assert!(live.wait().status.success());
 }
 
 #[test]
