@@ -175,14 +175,11 @@ fn attaching_many_places_one_by_one_is_announced_and_can_be_stopped() {
     };
     let command = funccount(&["--attach-with", way, "d*"]);
     let live = Live::start_until(command, "note: attaching ");
-    let stopped = Instant::now();
     let finished = live.interrupt();
-    let took = stopped.elapsed();
+    // Not after all of them are attached: then it would end as any run does.
     finished.assert_failure(1, "interrupted while attaching");
     let announced = format!(" places one by one ({way}), about ");
     assert!(finished.stderr.contains(&announced), "{finished:#?}");
-    // It is told to take several times as long.
-    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]

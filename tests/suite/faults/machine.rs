@@ -155,10 +155,13 @@ fn a_processor_that_goes_and_comes_back_loses_nothing() {
     let probe = work();
     let counting = Live::start(funccount(&[&probe]));
     let events = Live::start_until(trace(&["-v", &probe]), "Tracing ");
+    run_on(worker.pid(), 1).expect("it runs");
     worker.work();
+    // The kernel has it go on at the other one, and leaves it there.
     let offline = Offline::new();
     worker.work();
     drop(offline);
+    run_on(worker.pid(), 1).expect("it runs");
     worker.work();
     assert_eq!(counting.interrupt().count("pk_work"), 3000);
     let events = events.interrupt();

@@ -244,6 +244,13 @@ impl Attached {
         ways.any(|way| matches!(way, Way::Kprobe | Way::KprobeSingle))
     }
 
+    /// Whether some of their programs get the registers or the record that a walk of the kernel's part
+    /// of a stack starts from: fentry's do not.
+    #[must_use]
+    pub fn can_foresee_kernel(&self) -> bool {
+        self.used.iter().any(|used| used.way != Way::Fentry)
+    }
+
     /// Events that the kernel did not run our programs for: recursion, and probes hit while they
     /// were being handled. What an old kernel does not count is not in it.
     #[must_use]

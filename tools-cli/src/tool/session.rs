@@ -193,8 +193,8 @@ impl Session {
 
     /// Whether the programs foresee how the kernel walks its part of stacks, once they are told by what.
     #[must_use]
-    pub const fn foresees_kernel(&self) -> bool {
-        self.loader.settings().foresees_kernel != 0
+    pub fn foresees_kernel(&self) -> bool {
+        self.loader.settings().foresees_kernel != 0 && self.attached.can_foresee_kernel()
     }
 
     /// The instructions of the program, one a line.
