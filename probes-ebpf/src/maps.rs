@@ -38,6 +38,10 @@ pub(crate) static CGROUP: CgroupArray = CgroupArray::with_max_entries(1, 0);
 #[map]
 pub(crate) static STACKS: HashMap<StackKey, u64> = HashMap::with_max_entries(1, 0);
 
+/// 1 once that table is full, which it is for ever: nothing is removed from it.
+#[map]
+pub(crate) static STACKS_FULL: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Stacks that were not seen before, on their way to user space.
 #[map]
 pub(crate) static FRAMES: RingBuf = RingBuf::with_byte_size(4096, 0);

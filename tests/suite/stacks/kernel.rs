@@ -83,7 +83,9 @@ fn kernel_functions_show_their_callers() {
         // The dynamic loader reads too, before `main`.
         assert!((30..60).contains(&count), "{way}: {finished:#?}");
         // Programs of fentry have no registers to walk from.
-        let is_foreseen = finished.stderr.contains("stacks of the kernel lead through ");
+        let is_foreseen = finished
+            .stderr
+            .contains("stacks of the kernel lead through ");
         assert_eq!(is_foreseen, way != "fentry", "{way}: {finished:#?}");
     }
 }
