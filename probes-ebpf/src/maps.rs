@@ -5,10 +5,10 @@ use aya_ebpf::{
     maps::{Array, CgroupArray, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use probes_common::{
-    Group, GroupKey, KERNEL_RULES, KernelTables, Loss, STACK_BUFFERS, StackHeader, StackKey,
+    Group, GroupKey, KERNEL_RULES, KernelTables, Loss, STACK_BUFFERS, Saved, StackHeader, StackKey,
 };
 
-use crate::entry::{Call, Saved};
+use crate::entry::Call;
 
 /// Calls of each probe, by the probe's number.
 #[map]

@@ -26,11 +26,10 @@ pub struct Compiled {
 /// What a return probe needs from the function's entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// `entry_values(r1 = context, r2 = where to put `bytes` bytes) -> r0 = 0`; leaves the first 8
-    /// bytes alone.
+    /// `entry_values(r1 = context, r2 = where to put `bytes` bytes) -> r0 = 0`; leaves the time to
+    /// the caller.
     pub function: CompiledFn,
-    /// 8 bytes, in which the caller puts the time, then, for the functions at the return, the
-    /// nanoseconds since; and 8 for each value.
+    /// How much of a [`Saved`](probes_common::Saved) is used.
     pub bytes: u32,
 }
 
