@@ -39,7 +39,7 @@ use self::{
 pub use self::{
     error::Problem,
     layout::{Layout, MAX_LAYOUT_BYTES, MAX_SLOTS, Piece, Slot, SlotKind},
-    output::{Compiled, CompiledFn, Entry},
+    output::{Compiled, CompiledFn, Entry, bytes_of},
     site::{
         Context, Field, FunctionSite, Location, Operand, OperandPlace, Site, Space, TracepointSite,
         UsdtSite, Wrapper,

@@ -19,7 +19,7 @@ use probes_common::{COOKIE_PLACEHOLDER, Settings};
 
 pub use self::maps::{MapName, MapSizes, Maps};
 use crate::{
-    compile::{Compiled, Context, abi},
+    compile::{Compiled, Context, abi, bytes_of},
     kernel::{
         bpf::{self, LoadError, ProgramKind},
         lockdown,
@@ -253,8 +253,7 @@ impl Loader {
     /// When the object does not have it.
     pub fn disassemble(&self, body: Body) -> Result<String, Error> {
         let instructions = self.link(body, self.variant(ProgramKind::Tracepoint, true))?;
-        let bytes: Vec<u8> = instructions.iter().flat_map(bytes_of).collect();
-        let lines = rbpf::disassembler::to_insn_vec(&bytes);
+        let lines = rbpf::disassembler::to_insn_vec(&bytes_of(&instructions));
         Ok(lines
             .iter()
             .enumerate()
@@ -393,14 +392,6 @@ fn set_cookie(instructions: &mut [bpf_insn], cookie: u64) {
             [instructions[at - 1].imm, instructions[at].imm] = halves(cookie);
         }
     }
-}
-
-/// An instruction as the kernel reads it (`struct bpf_insn`, include/uapi/linux/bpf.h).
-fn bytes_of(instruction: &bpf_insn) -> [u8; 8] {
-    let [o0, o1] = instruction.off.to_le_bytes();
-    let [i0, i1, i2, i3] = instruction.imm.to_le_bytes();
-    let registers = instruction.src_reg() << 4 | instruction.dst_reg();
-    [instruction.code, registers, o0, o1, i0, i1, i2, i3]
 }
 
 fn submit(

@@ -526,7 +526,6 @@ impl Checker<'_> {
             // The second byte of a register, such as %ah.
             OperandPlace::Register(offset) => Node::context(*offset, 1, span),
             OperandPlace::Constant(value) => Node::constant(*value, span),
-            OperandPlace::Address { base, displacement } => word(*base).add_constant(*displacement),
             OperandPlace::Memory {
                 base,
                 index,
