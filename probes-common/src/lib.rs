@@ -214,6 +214,20 @@ pub const ENTRY_PLACEHOLDER: u64 = 0x656e_7472_7921_2121;
 /// The most values that are saved at a function's entry for its return.
 pub const SAVED_VALUES: usize = 16;
 
+/// What is saved at a function's entry for its return: a value of the map `SAVED`. The generated
+/// functions write and read it where it lies.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The time of the entry, in nanoseconds of `CLOCK_MONOTONIC`; once the call returns, the
+    /// nanoseconds since.
+    pub time_ns: u64,
+    /// A bit for each value that could not be read, the lowest for the first.
+    pub unreadable: u64,
+    /// The values, in 64 bits each.
+    pub values: [u64; SAVED_VALUES],
+}
+
 /// Buffers on each CPU for programs that preempt each other; number 0 is for those that can't.
 pub const STACK_BUFFERS: u32 = 17;
 

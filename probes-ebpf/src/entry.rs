@@ -7,7 +7,7 @@
 use core::{arch::asm, ffi::c_void};
 
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel};
-use probes_common::{ENTRY_PLACEHOLDER, SAVED_VALUES};
+use probes_common::{ENTRY_PLACEHOLDER, Saved};
 
 use crate::{
     cookie::probe,
@@ -31,14 +31,6 @@ pub(crate) struct Call {
     probe: u32,
 }
 
-/// What is saved of it.
-#[repr(C)]
-pub(crate) struct Saved {
-    /// The time of the entry; once it is taken, the nanoseconds since.
-    time_ns: u64,
-    values: [u64; SAVED_VALUES],
-}
-
 /// Saves what the return asks for. The number of the probe is one less than that of the return's.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "kprobe/enter")]
@@ -55,10 +47,7 @@ extern "C" fn enter(ctx: *mut c_void) -> u32 {
         tid: Task::current().tid(),
         probe: probe(ctx) + 1,
     };
-    let mut saved = Saved {
-        time_ns: 0,
-        values: [0; SAVED_VALUES],
-    };
+    let mut saved = Saved::default();
     entry_values(ctx, &raw mut saved);
     // SAFETY: the helper has no conditions.
     saved.time_ns = unsafe { bpf_ktime_get_ns() };
@@ -103,7 +92,8 @@ fn stack_pointer(ctx: *mut c_void) -> Option<u64> {
     unsafe { bpf_probe_read_kernel(register.cast_const().cast()) }.ok()
 }
 
-/// Replaced by what `$entry(…)` is compiled to: writes the values.
+/// Replaced by what `$entry(…)` is compiled to: writes the values, and which of them
+/// could not be read.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn entry_values(ctx: *mut c_void, saved: *mut Saved) -> u64 {

@@ -5,10 +5,10 @@ use aya_ebpf::{
     maps::{Array, CgroupArray, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use probes_common::{
-    Group, GroupKey, KERNEL_RULES, KernelTables, Loss, STACK_BUFFERS, StackHeader, StackKey,
+    Group, GroupKey, KERNEL_RULES, KernelTables, Loss, STACK_BUFFERS, Saved, StackHeader, StackKey,
 };
 
-use crate::entry::{Call, Saved};
+use crate::entry::Call;
 
 /// Calls of each probe, by the probe's number.
 #[map]
@@ -37,6 +37,10 @@ pub(crate) static CGROUP: CgroupArray = CgroupArray::with_max_entries(1, 0);
 /// How often each stack was seen.
 #[map]
 pub(crate) static STACKS: HashMap<StackKey, u64> = HashMap::with_max_entries(1, 0);
+
+/// 1 once that table is full, which it is for ever: nothing is removed from it.
+#[map]
+pub(crate) static STACKS_FULL: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Stacks that were not seen before, on their way to user space.
 #[map]

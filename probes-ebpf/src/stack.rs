@@ -12,7 +12,7 @@ use crate::{
     counter,
     filter::{self, Task},
     loss,
-    maps::{BUFFERS, FRAMES, STACKS, TAKEN},
+    maps::{BUFFERS, FRAMES, STACKS, STACKS_FULL, TAKEN},
     settings::setting,
     task_stack, walk,
 };
@@ -251,9 +251,17 @@ fn add_one(key: &StackKey) -> bool {
 }
 
 /// Sends the frames of a new stack to user space and puts it into the table. In that order, so
-/// that no stack is counted whose frames nobody knows.
+/// that no stack is counted whose frames nobody knows; and not to a table known to be full, or each
+/// event of a stack that is not in it would be sent, and kept by user space, for nothing.
 #[inline(always)]
 fn remember(key: &StackKey, header: *mut StackHeader, user_bytes: u32, kernel_bytes: u32) {
+    let Some(is_full) = STACKS_FULL.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: the pointer is to a map value. Others only ever write a 1.
+    if unsafe { is_full.read_volatile() } != 0 {
+        return loss::count(Loss::StackTable, NO_PROBE, 0);
+    }
     let new = StackHeader {
         key: *key,
         // SAFETY: the helper has no conditions.
@@ -273,7 +281,15 @@ fn remember(key: &StackKey, header: *mut StackHeader, user_bytes: u32, kernel_by
         return;
     }
     const NO_EXIST: u64 = 1;
-    if STACKS.insert(key, 1, NO_EXIST).is_err() && !add_one(key) {
-        loss::count(Loss::StackTable, NO_PROBE, 0);
+    const NO_ROOM: i32 = -7; // E2BIG
+    let Err(error) = STACKS.insert(key, 1, NO_EXIST) else {
+        return;
+    };
+    if error == NO_ROOM {
+        // SAFETY: as above.
+        unsafe { is_full.write_volatile(1) };
+    } else if add_one(key) {
+        return;
     }
+    loss::count(Loss::StackTable, NO_PROBE, 0);
 }

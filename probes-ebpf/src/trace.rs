@@ -11,12 +11,13 @@ use aya_ebpf::{
     maps::ring_buf::RingBufBytes,
 };
 use probes_common::{
-    COMM_BYTES, EventHeader, Loss, PASSED, PREDICATE_PLACEHOLDER, UNREADABLE, VALUES_PLACEHOLDER,
+    COMM_BYTES, EventHeader, Loss, PASSED, PREDICATE_PLACEHOLDER, Saved, UNREADABLE,
+    VALUES_PLACEHOLDER,
 };
 
 use crate::{
     cookie::probe,
-    entry::{self, Saved},
+    entry,
     filter::{self, Task},
     loss,
     maps::EVENTS,

@@ -343,6 +343,25 @@ fn a_pointer_that_leads_nowhere_is_shown_and_counted() {
 }
 
 #[test]
+fn what_leads_nowhere_at_the_entry_is_shown_and_counted_at_the_return() {
+    let at_return = |text: &str| format!("r:{}", function(text));
+    let shown = r#"pk_work "%d %d %s", retval, $entry(*(int *)arg1), $entry(*(char **)arg1)"#;
+    let finished = run(&[], &at_return(shown), "work", "2");
+    let expected = ["0 <unreadable> <unreadable>", "2 <unreadable> <unreadable>"];
+    assert_eq!(messages(&finished), expected);
+    let told = "could not read all values of 2 events";
+    assert!(finished.stderr.contains(told), "{finished:#?}");
+
+    let told = "could not tell whether 2 events are to be shown";
+    for relation in ["==", "!="] {
+        let text = format!("pk_work ($entry(*(int *)arg1) {relation} 0)");
+        let finished = run(&[], &at_return(&text), "work", "2");
+        assert_eq!(messages(&finished), Vec::<String>::new(), "{relation}");
+        assert!(finished.stderr.contains(told), "{finished:#?}");
+    }
+}
+
+#[test]
 fn no_event_is_lost_with_room_for_all() {
     let probe = r#"t:syscalls:sys_enter_getppid "%d", $cpu"#;
     let finished = run(&["-b", "16384"], probe, "getppid", "300000");

@@ -1,6 +1,7 @@
 //! Walks stacks: from where the probe is outwards, a frame for each call.
 
 mod orc;
+mod registers;
 mod user;
 
 use core::{ffi::c_void, mem::MaybeUninit};

@@ -14,7 +14,7 @@ use core::{arch::asm, ffi::c_void, mem::offset_of};
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use probes_common::{KernelRule, KernelTables, OrcEntry, RuleKind};
 
-use super::{FRAME_BYTES, filled};
+use super::{FRAME_BYTES, filled, registers::Interrupted};
 use crate::{
     maps::{RULES, TABLES},
     settings::setting,
@@ -39,17 +39,7 @@ pub(crate) struct Foreseen {
     innermost: u64,
 }
 
-/// `struct pt_regs`, from the instruction pointer on (arch/x86/include/asm/ptrace.h).
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Interrupted {
-    instruction: u64,
-    code_segment: u64,
-    flags: u64,
-    stack_pointer: u64,
-}
-
-/// Offset in bytes of `ip` in a `struct pt_regs`.
+/// Offset in bytes of [`Interrupted`] in a `struct pt_regs`.
 const INTERRUPTED_OFFSET: usize = 128;
 
 /// What a function that begins with `push %rbp` leaves on the stack. One that aligns its stack first

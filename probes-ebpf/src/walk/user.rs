@@ -15,7 +15,7 @@ use aya_ebpf::{
 };
 use probes_common::COOKIE_FUNCTION_START;
 
-use super::{FRAME_BYTES, by_kernel, filled};
+use super::{FRAME_BYTES, by_kernel, filled, registers::Interrupted};
 use crate::{cookie::cookie, settings::setting};
 
 /// Nothing of a program lies below: the page at 0 is never mapped.
@@ -28,16 +28,13 @@ const USER_CODE_SEGMENT: u64 = 0x33;
 /// (arch/x86/include/asm/ptrace.h). Read at once, since each read costs as much as a frame.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Interrupted {
+struct Registers {
     frame_pointer: u64,
     others: [u64; 11],
-    instruction: u64,
-    code_segment: u64,
-    flags: u64,
-    stack_pointer: u64,
+    interrupted: Interrupted,
 }
 
-impl Interrupted {
+impl Registers {
     /// Reads it from a `struct pt_regs`.
     #[inline(always)]
     fn read(registers: *const c_void) -> Option<Self> {
@@ -55,7 +52,7 @@ impl Interrupted {
         if cookie(ctx) & COOKIE_FUNCTION_START == 0 {
             return None;
         }
-        read_user(self.stack_pointer)
+        read_user(self.interrupted.stack_pointer)
     }
 }
 
@@ -72,16 +69,16 @@ struct Saved {
 pub(super) fn by_frame_pointers(ctx: *mut c_void, frames: *mut u64) -> Option<u32> {
     // SAFETY: the helpers have no conditions; what they give is only read through another.
     let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) };
-    let interrupted = Interrupted::read(registers as *const c_void)?;
+    let registers = Registers::read(registers as *const c_void)?;
     // The kernel's own threads were never in a program.
-    if interrupted.code_segment != USER_CODE_SEGMENT {
+    if registers.interrupted.code_segment != USER_CODE_SEGMENT {
         return None;
     }
-    let mut frame_pointer = interrupted.frame_pointer;
+    let mut frame_pointer = registers.frame_pointer;
     let mut count = 1;
     // SAFETY: there is room for more frames than two.
-    unsafe { frames.write(interrupted.instruction) };
-    if let Some(caller) = interrupted.caller(ctx) {
+    unsafe { frames.write(registers.interrupted.instruction) };
+    if let Some(caller) = registers.caller(ctx) {
         count = 2;
         // SAFETY: as above.
         unsafe { frames.add(1).write(caller) };
@@ -116,8 +113,7 @@ pub(super) fn by_kernel_with_caller(ctx: *mut c_void, frames: *mut u8) -> u32 {
     if bytes < FRAME_BYTES || setting!(has_registers) == 0 {
         return bytes;
     }
-    let Some(caller) = Interrupted::read(ctx).and_then(|interrupted| interrupted.caller(ctx))
-    else {
+    let Some(caller) = Registers::read(ctx).and_then(|registers| registers.caller(ctx)) else {
         return bytes;
     };
     // SAFETY: the caller has room for more frames than two.

@@ -3,9 +3,11 @@
 use std::{
     fs, io,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    process::Command,
+    ptr,
 };
 
-use tests::process::{Finished, Live, funccount, stackcount};
+use tests::process::{Finished, Live, Worker, funccount, stackcount};
 
 use super::{fixture, work, worker};
 use crate::stacks::leaf;
@@ -13,8 +15,14 @@ use crate::stacks::leaf;
 /// Processes that can be followed at a time.
 const FOLLOWED: u32 = 65_536;
 
-/// The map of followed processes that a tool has: a hash table (`BPF_MAP_TYPE_HASH`) of their number.
-fn followed_by(pid: u32) -> OwnedFd {
+/// `BPF_MAP_TYPE_HASH`.
+const HASH: u32 = 1;
+
+/// `BPF_MAP_TYPE_RINGBUF`.
+const RING: u32 = 27;
+
+/// The map of this type and size that a tool has.
+fn map_of(pid: u32, kind: u32, entries: u32) -> OwnedFd {
     let infos = fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("it runs");
     let mut infos = infos.filter_map(|info| fs::read_to_string(info.ok()?.path()).ok());
     let id = infos.find_map(|info| {
@@ -22,17 +30,32 @@ fn followed_by(pid: u32) -> OwnedFd {
             let mut values = info.lines().filter_map(|line| line.strip_prefix(name));
             values.next()?.trim().parse().ok()
         };
-        let is_it = field("map_type:") == Some(1) && field("max_entries:") == Some(FOLLOWED);
+        let is_it = field("map_type:") == Some(kind) && field("max_entries:") == Some(entries);
         is_it.then(|| field("map_id:"))?
     });
     /// `BPF_MAP_GET_FD_BY_ID`.
     const GET: i32 = 14;
-    let attributes = [id.expect("it follows"), 0, 0];
+    let attributes = [id.expect("it has one"), 0, 0];
     // SAFETY: the attributes are as long as said, and the descriptor is a new one.
     unsafe {
         let fd = libc::syscall(libc::SYS_bpf, GET, &raw const attributes, 12);
         assert!(fd >= 0, "{}", io::Error::last_os_error());
         OwnedFd::from_raw_fd(i32::try_from(fd).expect("a descriptor"))
+    }
+}
+
+/// Bytes that were ever put into a ring buffer: the first word of its second page.
+fn produced(ring: &OwnedFd) -> u64 {
+    const PAGE_BYTES: usize = 4096;
+    let (all, read) = (2 * PAGE_BYTES, libc::PROT_READ);
+    // SAFETY: the pages are new, of the length that is read, and given back.
+    unsafe {
+        let fd = ring.as_raw_fd();
+        let pages = libc::mmap(ptr::null_mut(), all, read, libc::MAP_SHARED, fd, 0);
+        assert_ne!(pages, libc::MAP_FAILED, "{}", io::Error::last_os_error());
+        let bytes = pages.byte_add(PAGE_BYTES).cast::<u64>().read_volatile();
+        libc::munmap(pages, all);
+        bytes
     }
 }
 
@@ -79,7 +102,7 @@ fn processes_that_are_too_many_to_be_followed_are_told() {
     let pid = worker.pid().to_string();
     let live = Live::start(funccount(&["-p", &pid, "--follow-forks", &work()]));
     let others: Vec<u32> = (NOBODY..NOBODY + FOLLOWED).collect();
-    fill(&followed_by(live.pid()), &others);
+    fill(&map_of(live.pid(), HASH, FOLLOWED), &others);
     worker.work();
     let finished = live.interrupt();
     assert_eq!(finished.count("pk_work"), 0);
@@ -102,20 +125,52 @@ fn stacks_that_come_faster_than_they_are_read_are_counted() {
         "20000",
     ];
     let finished = Finished::of(stackcount(&arguments));
-    let counts = finished
-        .stdout
-        .lines()
-        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
-    let seen: u64 = counts.sum();
-    let lost = finished
-        .stderr
-        .split_once("did not count ")
-        .expect("4 KiB hold few of them")
-        .1;
-    let (lost, reason) = lost.split_once(' ').expect("a number and a reason");
-    assert!(reason.contains("raise --buffer"), "{}", finished.stderr);
-    let lost: u64 = lost.replace(',', "").parse().expect("a number");
+    let (seen, lost) = seen_and_lost(&finished, "raise --buffer");
     assert_eq!(seen + lost, 20_000, "{}", finished.stderr);
+}
+
+#[test]
+fn stacks_that_the_table_has_no_room_for_are_counted_and_not_sent() {
+    /// Room for some records, and nothing beside what the records of all events take.
+    const FEW_BYTES: u64 = 4096;
+
+    let mut worker = Command::new(fixture("stacks"));
+    worker.args(["--wait", "distinct", "50000"]);
+    let mut worker = Worker::start(worker);
+    let pid = worker.pid().to_string();
+    let table = ["--stacks", "1", "--buffer", "64"];
+    let run = ["-f", "-U", "-p", &pid, &leaf()];
+    let live = Live::start(stackcount(&[&table[..], &run].concat()));
+    worker.work();
+    let sent = produced(&map_of(live.pid(), RING, 64 << 10));
+    worker.work();
+    let sent_later = produced(&map_of(live.pid(), RING, 64 << 10));
+    let finished = live.interrupt();
+    assert!(
+        (1..FEW_BYTES).contains(&sent),
+        "{sent} bytes: {finished:#?}"
+    );
+    assert_eq!(sent_later, sent, "{finished:#?}");
+    let (seen, lost) = seen_and_lost(&finished, "raise --stacks");
+    // Of all the stacks one is in the table, and comes once in each round.
+    assert_eq!((seen, lost), (2, 99_998), "{}", finished.stderr);
+}
+
+/// The events in folded stacks, and those that are told as lost, for this reason alone.
+fn seen_and_lost(finished: &Finished, reason: &str) -> (u64, u64) {
+    let counts = finished.stdout.lines();
+    let counts = counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+    let seen = counts.sum();
+    let told = finished.stderr.lines();
+    let told: Vec<&str> = told
+        .filter_map(|line| line.strip_prefix("did not count "))
+        .collect();
+    let [told] = told[..] else {
+        panic!("not one reason: {finished:#?}");
+    };
+    let (lost, why) = told.split_once(' ').expect("a number and a reason");
+    assert!(why.contains(reason), "{}", finished.stderr);
+    (seen, lost.replace(',', "").parse().expect("a number"))
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use tests::process::{Finished, stackcount};
+use tests::{
+    kernel::Kernel,
+    process::{Finished, stackcount},
+};
 
 use super::{fixture, leaf, rows, stacks_of};
 
@@ -97,5 +100,23 @@ fn a_graph_that_cannot_be_written_is_an_error() {
     assert!(
         finished.stdout.contains("stk_leaf"),
         "the results come first: {finished:#?}"
+    );
+}
+
+#[test]
+fn the_program_that_is_shown_is_the_one_that_runs() {
+    // Only the one that may be preempted takes a buffer, which is all atomic operations.
+    let atomic_operations = |finished: &Finished| {
+        assert!(finished.status.success(), "{finished:#?}");
+        finished.stderr.matches("stxxadddw").count()
+    };
+    let (_, on_function) = stacks_of(&["--debug"], &leaf(), &["paths"]);
+    let event = "t:syscalls:sys_enter_getppid";
+    let on_tracepoint = Finished::of(stackcount(&["--debug", "-D", "0.01", event]));
+    let on_tracepoint = atomic_operations(&on_tracepoint);
+    assert!(on_tracepoint > 0);
+    assert_eq!(
+        atomic_operations(&on_function) > on_tracepoint,
+        Kernel::current().release >= (6, 0)
     );
 }

@@ -56,6 +56,8 @@ pub(super) enum Jump {
     Eq = 0x10,
     Gt = 0x20,
     Ge = 0x30,
+    /// Any of the bits is set.
+    Set = 0x40,
     Ne = 0x50,
     Sgt = 0x60,
     Sge = 0x70,

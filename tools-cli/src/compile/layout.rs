@@ -67,8 +67,8 @@ pub enum SlotKind {
     },
     /// The same for an address.
     Pointer,
-    /// 8 bytes of address, 4 bytes of length (with the final NUL; 0 or negative, an error number,
-    /// if the text could not be read), then up to `capacity` bytes of text.
+    /// 8 bytes of address, 4 bytes of length (with the final NUL; negative, an error number, if the
+    /// text could not be read; 0 if its address could not), then up to `capacity` bytes of text.
     Text {
         /// Bytes for the text, the final NUL included.
         capacity: u32,

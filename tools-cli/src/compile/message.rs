@@ -2,7 +2,7 @@
 
 use super::{
     Options,
-    check::{Checker, Reported, Term, Value},
+    check::{Checker, Place, Reported, Term, Value},
     emit::Recipe,
     error::Problem,
     ir::Node,
@@ -108,43 +108,10 @@ fn converted(
     options: &Options,
 ) -> Result<OneValue, Reported> {
     let term = checker.term(expr)?;
-    let ty = match &term {
-        Term::Value(value) => checker.open(&value.ty, expr.span)?,
-        Term::Place(place) => checker.open(&place.ty, expr.span)?,
-        Term::Comm => {
-            if conversion.form == Form::Text {
-                return Ok(comm(expr.span));
-            }
-            let of = checker.describe(&term);
-            return Err(wrong_conversion(
-                checker,
-                expr,
-                conversion,
-                of,
-                "write `%s`",
-            ));
-        }
-    };
     if conversion.form == Form::Text {
-        let of = checker.describe(&term);
-        let value = text_or_constant(checker, term, &ty, expr.span, options)?;
-        return value.ok_or_else(|| {
-            let note = match &ty {
-                Ty::Pointer { .. } => "write `%p`, or cast it: `(char *)`",
-                Ty::Array { .. } | Ty::Composite(..) => "print its parts",
-                Ty::Int(int) if int.is_signed => "write `%d`",
-                _ => "write `%u`",
-            };
-            wrong_conversion(checker, expr, conversion, of, note)
-        });
+        return converted_to_text(checker, expr, term, conversion, options);
     }
-    if let Ty::Array { element, .. } = &ty
-        && conversion.form != Form::Pointer
-        && checker
-            .open(element, expr.span)?
-            .as_int()
-            .is_some_and(|int| int.kind == IntKind::Char)
-    {
+    if is_text_alone(checker, expr, &term, conversion.form)? {
         let of = checker.describe(&term);
         return Err(wrong_conversion(
             checker,
@@ -157,15 +124,57 @@ fn converted(
     let value = checker.value_of(term, expr.span)?;
     if let Ty::Composite(..) = value.ty {
         let of = checker.sources.describe(&value.ty);
-        return Err(wrong_conversion(
-            checker,
-            expr,
-            conversion,
-            of,
-            "print its members",
-        ));
+        let note = "print its members";
+        return Err(wrong_conversion(checker, expr, conversion, of, note));
     }
     Ok(number(value, Some(conversion)))
+}
+
+fn converted_to_text(
+    checker: &mut Checker<'_>,
+    expr: &Expr,
+    term: Term,
+    conversion: Conversion,
+    options: &Options,
+) -> Result<OneValue, Reported> {
+    let ty = match &term {
+        Term::Value(Value { ty, .. }) | Term::Place(Place { ty, .. }) => ty,
+        Term::Comm => return Ok(comm(expr.span)),
+    };
+    let ty = checker.open(ty, expr.span)?;
+    let of = checker.describe(&term);
+    let value = text_or_constant(checker, term, &ty, expr.span, options)?;
+    value.ok_or_else(|| {
+        let note = match &ty {
+            Ty::Pointer { .. } => "write `%p`, or cast it: `(char *)`",
+            Ty::Array { .. } | Ty::Composite(..) => "print its parts",
+            Ty::Int(int) if int.is_signed => "write `%d`",
+            _ => "write `%u`",
+        };
+        wrong_conversion(checker, expr, conversion, of, note)
+    })
+}
+
+/// Whether it is a text that a conversion of this form, another than `%s`, has no number of.
+fn is_text_alone(
+    checker: &mut Checker<'_>,
+    expr: &Expr,
+    term: &Term,
+    form: Form,
+) -> Result<bool, Reported> {
+    let ty = match term {
+        Term::Value(Value { ty, .. }) | Term::Place(Place { ty, .. }) => ty,
+        Term::Comm => return Ok(true),
+    };
+    let Ty::Array { element, .. } = checker.open(ty, expr.span)? else {
+        return Ok(false);
+    };
+    // It has an address.
+    if form == Form::Pointer {
+        return Ok(false);
+    }
+    let int = checker.open(&element, expr.span)?.as_int();
+    Ok(int.is_some_and(|int| int.kind == IntKind::Char))
 }
 
 fn wrong_conversion(

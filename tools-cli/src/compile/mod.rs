@@ -24,6 +24,10 @@ mod ty;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod world;
 
+use std::mem::offset_of;
+
+use probes_common::Saved;
+
 #[cfg(test)]
 pub(crate) use self::emit::STACK_BYTES;
 use self::{
@@ -35,7 +39,7 @@ use self::{
 pub use self::{
     error::Problem,
     layout::{Layout, MAX_LAYOUT_BYTES, MAX_SLOTS, Piece, Slot, SlotKind},
-    output::{Compiled, CompiledFn, Entry},
+    output::{Compiled, CompiledFn, Entry, bytes_of},
     site::{
         Context, Field, FunctionSite, Location, Operand, OperandPlace, Site, Space, TracepointSite,
         UsdtSite, Wrapper,
@@ -169,17 +173,15 @@ fn generate(
     needs_entry: bool,
     options: &Options,
 ) -> Result<Compiled, emit::Error> {
-    const WORD_BYTES: u32 = 8;
-
     let predicate = predicate
         .map(|predicate| emit::predicate(&predicate, options))
         .transpose()?;
     let values = emit::values(&reading.slots, options)?;
     let entry = if needs_entry {
-        let count = u32::try_from(entry_values.len()).map_err(|_| emit::Error::Length)?;
+        let bytes = offset_of!(Saved, values) + entry_values.len() * size_of::<u64>();
         Some(Entry {
             function: emit::entry_values(entry_values, options)?,
-            bytes: WORD_BYTES + count * WORD_BYTES,
+            bytes: u32::try_from(bytes).map_err(|_| emit::Error::Length)?,
         })
     } else {
         None

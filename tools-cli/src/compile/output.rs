@@ -7,6 +7,18 @@ use aya_obj::generated::bpf_insn;
 use super::layout::Layout;
 use crate::{snippet::escape, spec::expr::Span};
 
+/// Instructions as the kernel reads them (`struct bpf_insn`, include/uapi/linux/bpf.h).
+#[must_use]
+pub fn bytes_of(instructions: &[bpf_insn]) -> Vec<u8> {
+    let encode = |instruction: &bpf_insn| {
+        let [o0, o1] = instruction.off.to_le_bytes();
+        let [i0, i1, i2, i3] = instruction.imm.to_le_bytes();
+        let registers = instruction.src_reg() << 4 | instruction.dst_reg();
+        [instruction.code, registers, o0, o1, i0, i1, i2, i3]
+    };
+    instructions.iter().flat_map(encode).collect()
+}
+
 /// What a trace probe has been compiled to.
 #[derive(Clone, Debug)]
 pub struct Compiled {
@@ -26,11 +38,10 @@ pub struct Compiled {
 /// What a return probe needs from the function's entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// `entry_values(r1 = context, r2 = where to put `bytes` bytes) -> r0 = 0`; leaves the first 8
-    /// bytes alone.
+    /// `entry_values(r1 = context, r2 = where to put `bytes` bytes) -> r0 = 0`; leaves the time to
+    /// the caller.
     pub function: CompiledFn,
-    /// 8 bytes, in which the caller puts the time, then, for the functions at the return, the
-    /// nanoseconds since; and 8 for each value.
+    /// How much of a [`Saved`](probes_common::Saved) is used.
     pub bytes: u32,
 }
 
@@ -47,16 +58,10 @@ pub struct CompiledFn {
 }
 
 impl CompiledFn {
-    /// The instructions as the kernel reads them (`struct bpf_insn`, include/uapi/linux/bpf.h).
+    /// The instructions as the kernel reads them.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        let encode = |instruction: &bpf_insn| {
-            let [o0, o1] = instruction.off.to_le_bytes();
-            let [i0, i1, i2, i3] = instruction.imm.to_le_bytes();
-            let registers = instruction.src_reg() << 4 | instruction.dst_reg();
-            [instruction.code, registers, o0, o1, i0, i1, i2, i3]
-        };
-        self.instructions.iter().flat_map(encode).collect()
+        bytes_of(&self.instructions)
     }
 
     /// The instructions for people to read, each with the part of `text`, the probe's, that it was

@@ -135,14 +135,6 @@ pub enum OperandPlace {
         /// Bytes.
         displacement: i64,
     },
-    /// It is the address base + displacement, such as that of a variable: the base is the
-    /// instruction pointer, the displacement is counted from the probe.
-    Address {
-        /// A register.
-        base: u32,
-        /// Bytes.
-        displacement: i64,
-    },
     /// The same for every event.
     Constant(i64),
     /// It can't be read, for this reason: it is a floating-point number, for example.

@@ -72,7 +72,7 @@ fn check_functions(elf: &Elf<'_>, debug: &DebugSymbols, found: &Found, length: u
 }
 
 fn check_probes(elf: &Elf<'_>, debug: &DebugSymbols, length: u64) {
-    for site in elf.usdt_probes().unwrap_or_default().sites {
+    for site in elf.usdt_probes().sites {
         assert!(site.offset.0 < length);
         assert!(site.semaphore.is_none_or(|place| place.0 < length));
         for operand in elf.usdt_operands(&site, debug) {

@@ -63,6 +63,8 @@ pub enum MapName {
     Cgroup,
     /// Calls per stack.
     Stacks,
+    /// Whether that table is full.
+    StacksFull,
     /// New stacks, on their way to user space.
     Frames,
     /// Events, on their way to user space.
@@ -82,7 +84,7 @@ pub enum MapName {
 }
 
 impl MapName {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Counts,
         Self::Groups,
         Self::Losses,
@@ -90,6 +92,7 @@ impl MapName {
         Self::Followed,
         Self::Cgroup,
         Self::Stacks,
+        Self::StacksFull,
         Self::Frames,
         Self::Events,
         Self::Saved,
@@ -109,6 +112,7 @@ impl MapName {
             Self::Followed => "FOLLOWED",
             Self::Cgroup => "CGROUP",
             Self::Stacks => "STACKS",
+            Self::StacksFull => "STACKS_FULL",
             Self::Frames => "FRAMES",
             Self::Events => "EVENTS",
             Self::Saved => "SAVED",
@@ -136,7 +140,11 @@ impl MapSizes {
             MapName::Buffers => spec.value_bytes += 2 * self.stack_bytes,
             MapName::Rules => spec.entries = self.rules.max(1),
             MapName::Log => spec.entries = self.log_bytes.max(SMALLEST_RING_BYTES),
-            MapName::Losses | MapName::Cgroup | MapName::Taken | MapName::Tables => {}
+            MapName::StacksFull
+            | MapName::Losses
+            | MapName::Cgroup
+            | MapName::Taken
+            | MapName::Tables => {}
         }
     }
 }

@@ -19,7 +19,7 @@ use probes_common::{COOKIE_PLACEHOLDER, Settings};
 
 pub use self::maps::{MapName, MapSizes, Maps};
 use crate::{
-    compile::{Compiled, Context, abi},
+    compile::{Compiled, Context, abi, bytes_of},
     kernel::{
         bpf::{self, LoadError, ProgramKind},
         lockdown,
@@ -151,6 +151,8 @@ pub struct Loader {
     /// Up to which level programs tell what goes wrong: aya-log's.
     log_level: u8,
     linked: RefCell<HashMap<(Body, Variant), Vec<bpf_insn>>>,
+    /// What each body was loaded as, the last time that it was.
+    loaded: RefCell<HashMap<Body, Vec<bpf_insn>>>,
     read_only: RefCell<Vec<OwnedFd>>,
 }
 
@@ -194,6 +196,7 @@ impl Loader {
                 _ => aya_log::Level::Debug.into(),
             },
             linked: RefCell::default(),
+            loaded: RefCell::default(),
             read_only: RefCell::default(),
         })
     }
@@ -219,7 +222,7 @@ impl Loader {
         let variant = self.variant(kind, true);
         self.check_release(body, variant)?;
         let instructions = self.link(body, variant)?;
-        submit(body.symbol(variant), kind, &instructions)
+        self.submit(body, variant, kind, instructions)
     }
 
     /// Loads `body` as a program for probes with this cookie alone.
@@ -232,7 +235,21 @@ impl Loader {
         self.check_release(body, variant)?;
         let mut instructions = self.link(body, variant)?;
         set_cookie(&mut instructions, cookie);
-        submit(body.symbol(variant), kind, &instructions)
+        self.submit(body, variant, kind, instructions)
+    }
+
+    fn submit(
+        &self,
+        body: Body,
+        variant: Variant,
+        kind: ProgramKind,
+        instructions: Vec<bpf_insn>,
+    ) -> Result<OwnedFd, Error> {
+        let name = body.symbol(variant);
+        let program = bpf::load_program(name, kind, &instructions)
+            .map_err(|error| Error::Program { name, error })?;
+        self.loaded.borrow_mut().insert(body, instructions);
+        Ok(program)
     }
 
     /// Programs that preempt each other take buffers by instructions that old kernels do not have.
@@ -246,20 +263,18 @@ impl Loader {
         Ok(())
     }
 
-    /// The instructions of `body`, one a line, for people to read.
-    ///
-    /// # Errors
-    ///
-    /// When the object does not have it.
-    pub fn disassemble(&self, body: Body) -> Result<String, Error> {
-        let instructions = self.link(body, self.variant(ProgramKind::Tracepoint, true))?;
-        let bytes: Vec<u8> = instructions.iter().flat_map(bytes_of).collect();
+    /// The instructions that the kernel was given for `body`, one a line, for people to read; of the
+    /// last program, if it was loaded several times. `None` before the first.
+    #[must_use]
+    pub fn disassemble(&self, body: Body) -> Option<String> {
+        let bytes = bytes_of(self.loaded.borrow().get(&body)?);
         let lines = rbpf::disassembler::to_insn_vec(&bytes);
-        Ok(lines
-            .iter()
-            .enumerate()
-            .map(|(at, line)| format!("{at:5}: {}\n", line.desc))
-            .collect())
+        let numbered = lines.iter().enumerate();
+        Some(
+            numbered
+                .map(|(at, line)| format!("{at:5}: {}\n", line.desc))
+                .collect(),
+        )
     }
 
     fn variant(&self, kind: ProgramKind, has_cookie: bool) -> Variant {
@@ -393,22 +408,6 @@ fn set_cookie(instructions: &mut [bpf_insn], cookie: u64) {
             [instructions[at - 1].imm, instructions[at].imm] = halves(cookie);
         }
     }
-}
-
-/// An instruction as the kernel reads it (`struct bpf_insn`, include/uapi/linux/bpf.h).
-fn bytes_of(instruction: &bpf_insn) -> [u8; 8] {
-    let [o0, o1] = instruction.off.to_le_bytes();
-    let [i0, i1, i2, i3] = instruction.imm.to_le_bytes();
-    let registers = instruction.src_reg() << 4 | instruction.dst_reg();
-    [instruction.code, registers, o0, o1, i0, i1, i2, i3]
-}
-
-fn submit(
-    name: &'static str,
-    kind: ProgramKind,
-    instructions: &[bpf_insn],
-) -> Result<OwnedFd, Error> {
-    bpf::load_program(name, kind, instructions).map_err(|error| Error::Program { name, error })
 }
 
 #[cfg(test)]

@@ -47,9 +47,11 @@ impl<'a> Value<'a> {
             },
             SlotKind::Comm => Self::Text(until_nul(bytes.get(at..at + 16).unwrap_or_default())),
             SlotKind::Text { capacity } => {
+                let length = bytes.get(at + 8..at + 12);
                 let text = bytes.get(at + 12..at + 12 + capacity as usize);
                 match (text, is_unreadable) {
                     (Some(text), false) => Self::Text(until_nul(text)),
+                    _ if length == Some(&[0; 4]) => Self::Unreadable(None),
                     _ => Self::Unreadable(word(at)),
                 }
             }
@@ -324,9 +326,9 @@ mod tests {
 
     #[test]
     fn texts_end_at_their_nul_and_are_safe_for_a_terminal() {
-        let text = |format: &str, faults: u64, address: u64, text: &[u8]| {
+        let text_of = |length: i32, format: &str, faults: u64, address: u64, text: &[u8]| {
             let mut bytes = [faults, address].map(u64::to_le_bytes).concat();
-            bytes.extend([1, 0, 0, 0]);
+            bytes.extend(length.to_le_bytes());
             bytes.extend(text);
             bytes.resize(32, 0xee);
             shown(
@@ -334,12 +336,14 @@ mod tests {
                 &bytes,
             )
         };
+        let text = |format, faults, address, text| text_of(1, format, faults, address, text);
         assert_eq!(text("<%s>", 0, 1, b"abc\0rest"), "<abc>");
         assert_eq!(text("<%5s>", 0, 1, b"abc\0"), "<  abc>");
         assert_eq!(text("<%-5.2s>", 0, 1, b"abc\0"), "<ab   >");
         assert_eq!(text("%s", 0, 1, b"\x1b[2J\xff\n\0"), "\\u{1b}[2J\\xff\\n");
         assert_eq!(text("%s", 1, 0, b""), "(null)");
         assert_eq!(text("%s", 1, 0xbad, b""), "<unreadable: 0xbad>");
+        assert_eq!(text_of(0, "%s", 1, 0, b""), "<unreadable>");
     }
 
     #[test]

@@ -86,16 +86,12 @@ fn sites(
     let read = || -> Result<_, ElfError> {
         let image = Image::open_as(&file.path, &file.shown)?;
         let elf = image.elf()?;
-        let in_file = elf.usdt_probes()?;
-        let operands = |site: &UsdtSite| elf.usdt_operands(site, &DebugSymbols::none());
-        let sites: Vec<_> = in_file
-            .sites
-            .into_iter()
-            .map(|site| {
-                let operands = operands(&site);
-                (site, operands)
-            })
-            .collect();
+        let in_file = elf.usdt_probes();
+        let with_operands = |site: UsdtSite| {
+            let operands = elf.usdt_operands(&site, &DebugSymbols::none());
+            (site, operands)
+        };
+        let sites = in_file.sites.into_iter().map(with_operands).collect();
         Ok((sites, in_file.notes))
     };
     match read() {

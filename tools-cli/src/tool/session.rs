@@ -201,10 +201,11 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When the object has no such program.
+    /// When no such program was loaded.
     pub fn program_text(&self) -> anyhow::Result<String> {
         let first = self.bodies.of(0).context("there is no probe")?;
-        Ok(self.loader.disassemble(first)?)
+        let text = self.loader.disassemble(first);
+        text.context("the program of the first probe was not loaded")
     }
 
     /// Has [`Session::next`] tell when `records`, a ring buffer, has something to be read, and every

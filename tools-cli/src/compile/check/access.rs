@@ -280,51 +280,17 @@ impl Checker<'_> {
             return self.record_field(base.span, member);
         }
         let span = base.span.to(member.span);
-        let term = self.term(base)?;
-        let place = match (term, is_arrow) {
-            (Term::Place(place), false) => {
-                let ty = self.open(&place.ty, base.span)?;
-                if matches!(ty, Ty::Pointer { .. }) {
-                    return Err(self.wrong_arrow(base, member, "."));
-                }
-                Place { ty, ..place }
-            }
-            (Term::Value(value), false) if matches!(value.ty, Ty::Pointer { .. }) => {
-                return Err(self.wrong_arrow(base, member, "."));
-            }
-            (Term::Place(place), true)
-                if matches!(self.open(&place.ty, base.span)?, Ty::Composite(..)) =>
-            {
-                return Err(self.wrong_arrow(base, member, "->"));
-            }
-            (term, true) => {
-                let value = self.value_of(term, base.span)?;
-                if !matches!(value.ty, Ty::Pointer { .. }) {
-                    return Err(self.not_a_struct(base, &value.ty, member));
-                }
-                let (ty, space) = self.target(&value, base)?;
-                Place {
-                    at: At::Memory(value.node, space),
-                    ty,
-                    bits: None,
-                }
-            }
-            (term, false) => {
-                let value = self.value_of(term, base.span)?;
-                return Err(self.not_a_struct(base, &value.ty, member));
-            }
+        let owner = match is_arrow {
+            true => self.pointed_to(base, member)?,
+            false => self.held(base, member)?,
         };
-        let Ty::Composite(composite, origin) = &place.ty else {
-            return Err(self.not_a_struct(base, &place.ty, member));
+        let Ty::Composite(composite, origin) = &owner.ty else {
+            return Err(self.not_a_struct(base, &owner.ty, member));
         };
         let Some(found) = self.find_member(composite, *origin, member)? else {
             return Err(self.unknown_field(composite, *origin, member));
         };
-        // A bit field is read in a word that is aligned as its owner is.
-        let (at, bits) = match found.bits {
-            Some(bits) => (place.at, Some((found.bit_offset, bits))),
-            None => (shifted(place.at, found.bit_offset / 8), None),
-        };
+        let (at, bits) = part(owner.at, found.bit_offset, found.bits);
         let at = match at {
             At::Memory(address, space) => At::Memory(Node { span, ..address }, space),
             elsewhere @ (At::Record(_) | At::Words { .. }) => elsewhere,
@@ -334,6 +300,41 @@ impl Checker<'_> {
             ty: found.ty,
             bits,
         }))
+    }
+
+    /// What `base.member` means a member of.
+    fn held(&mut self, base: &Expr, member: &Name) -> Result<Place, Reported> {
+        let ty = match self.term(base)? {
+            Term::Place(place) => match self.open(&place.ty, base.span)? {
+                pointer @ Ty::Pointer { .. } => pointer,
+                ty => return Ok(Place { ty, ..place }),
+            },
+            term => self.value_of(term, base.span)?.ty,
+        };
+        Err(match ty {
+            Ty::Pointer { .. } => self.wrong_arrow(base, member, "."),
+            ty => self.not_a_struct(base, &ty, member),
+        })
+    }
+
+    /// What `base->member` means a member of.
+    fn pointed_to(&mut self, base: &Expr, member: &Name) -> Result<Place, Reported> {
+        let term = self.term(base)?;
+        if let Term::Place(place) = &term
+            && let Ty::Composite(..) = self.open(&place.ty, base.span)?
+        {
+            return Err(self.wrong_arrow(base, member, "->"));
+        }
+        let value = self.value_of(term, base.span)?;
+        if !matches!(value.ty, Ty::Pointer { .. }) {
+            return Err(self.not_a_struct(base, &value.ty, member));
+        }
+        let (ty, space) = self.target(&value, base)?;
+        Ok(Place {
+            at: At::Memory(value.node, space),
+            ty,
+            bits: None,
+        })
     }
 
     fn wrong_arrow(&mut self, base: &Expr, member: &Name, found: &'static str) -> Reported {
@@ -372,10 +373,7 @@ impl Checker<'_> {
         };
         let named = |member: &Member| {
             let ty = Ty::Named(*origin, member.type_id);
-            let (at, bits) = match member.bits {
-                Some(bits) => (place.at.clone(), Some((member.bit_offset, bits))),
-                None => (shifted(place.at.clone(), member.bit_offset / 8), None),
-            };
+            let (at, bits) = part(place.at.clone(), member.bit_offset, member.bits);
             Some((member.name.clone()?, Place { at, ty, bits }))
         };
         composite.members.iter().filter_map(named).collect()
@@ -536,6 +534,15 @@ impl Checker<'_> {
 pub(super) fn scale(index: Node, bytes: u64, span: Span) -> Node {
     let bytes = Node::constant(bytes.cast_signed(), span);
     Node::arithmetic(Arithmetic::Multiply, index, bytes, span)
+}
+
+/// Where the member of a structure is, and which bits of that it has. A bit field is read in a word that
+/// is aligned as its owner is.
+fn part(owner: At, bit_offset: u64, bits: Option<u32>) -> (At, Option<(u64, u32)>) {
+    match bits {
+        Some(bits) => (owner, Some((bit_offset, bits))),
+        None => (shifted(owner, bit_offset / 8), None),
+    }
 }
 
 fn shifted(at: At, bytes: u64) -> At {

@@ -9,7 +9,7 @@ use crate::{
         ty::{IntTy, Origin, Sources, Ty},
     },
     spec::expr::{Signature, Span},
-    types,
+    types::{self, Prototype, TypeId},
 };
 
 /// What is known of the event's arguments.
@@ -45,87 +45,112 @@ impl Known {
         signature: Option<(&Signature, &[Ty])>,
         sources: Sources<'_>,
     ) -> Result<Self, types::Error> {
-        let named = |id| Ty::Named(Origin::Site, id);
-        let (prototype, given_wrapper) = match site {
+        let (prototype, wrapper) = match site {
             Site::Function(function) => (function.prototype.as_ref(), function.wrapper),
             Site::Tracepoint(_) | Site::Usdt(_) => (None, None),
         };
-        let mut wrapper = given_wrapper;
-        let returns = prototype.map(|prototype| named(prototype.returns));
-        let typed: Option<Vec<(Option<String>, Ty)>> = match (signature, prototype) {
-            (Some((signature, types)), _) => {
-                let names = signature.parameters.iter().map(|parameter| {
-                    let name = parameter.name.as_ref();
-                    name.map(|name| name.text.clone())
-                });
-                Some(names.zip(types.iter().cloned()).collect())
-            }
-            (None, Some(prototype)) => {
-                let parameters = prototype.parameters.iter();
-                let typed = parameters.map(|given| (given.name.clone(), named(given.type_id)));
-                Some(typed.collect())
-            }
-            (None, None) => None,
-        };
-        // `__x64_sys_read(struct pt_regs *regs)` is the wrapper itself, not the system call.
-        if let Some([(_, Ty::Pointer { target, .. })]) = typed.as_deref()
-            && let Ty::Composite(composite, _) = sources.open(target)?
-            && composite.name.as_deref() == Some("pt_regs")
-        {
-            wrapper = None;
-        }
+        let typed = typed(signature, prototype);
         // A signature may end early.
         let is_open = typed.is_none()
             || signature.is_some()
             || prototype.is_some_and(|prototype| prototype.is_variadic);
         let typed = typed.unwrap_or_default();
-        let mut classes = Vec::with_capacity(typed.len());
-        for (_, ty) in &typed {
-            classes.push(class_of(ty, sources)?);
-        }
-        let returns_in_memory = match &returns {
-            Some(returns) => matches!(class_of(returns, sources)?, Class::Memory(_)),
-            None => false,
-        };
-        let mut next_slot = 0_u32;
-        let parameters = typed
-            .into_iter()
-            .zip(abi::pass(&classes, returns_in_memory))
-            .zip(&classes)
-            .map(|(((name, ty), passed), class)| {
-                let trampoline_slot = next_slot;
-                next_slot = trampoline_slot.saturating_add(class.words());
-                Parameter {
-                    name,
-                    ty,
-                    passed,
-                    trampoline_slot,
-                }
-            })
-            .collect();
-        let mut trampoline = Vec::new();
-        match prototype {
+        let returns = prototype.map(|prototype| of_site(prototype.returns));
+        // `__x64_sys_read(struct pt_regs *regs)` is the wrapper itself, not the system call.
+        let is_wrapper_itself = takes_registers(&typed, sources)?;
+        let (parameters, slots) = passed(typed, returns.as_ref(), sources)?;
+        let trampoline = match prototype {
             // It takes the registers, whatever the system call takes.
-            _ if given_wrapper.is_some() => trampoline.push(false),
+            _ if wrapper.is_some() => vec![false],
             // The signature may leave some out.
-            Some(prototype) => {
-                for given in &prototype.parameters {
-                    let ty = sources.open(&named(given.type_id))?;
-                    let words = class_of(&ty, sources)?.words();
-                    let is_number = ty.as_int().is_some();
-                    trampoline.extend((0..words).map(|_| is_number));
-                }
-            }
-            None => trampoline.extend((0..next_slot).map(|_| false)),
-        }
+            Some(prototype) => trampoline_words(prototype, sources)?,
+            None => vec![false; slots as usize],
+        };
         Ok(Self {
             parameters,
             is_open,
             returns,
-            wrapper,
+            wrapper: wrapper.filter(|_| !is_wrapper_itself),
             trampoline,
         })
     }
+}
+
+/// A parameter before it is known how it is passed: its name and its type.
+type Typed = (Option<String>, Ty);
+
+const fn of_site(id: TypeId) -> Ty {
+    Ty::Named(Origin::Site, id)
+}
+
+/// The parameters as the signature has them, or else the prototype; `None` if nothing is known.
+fn typed(
+    signature: Option<(&Signature, &[Ty])>,
+    prototype: Option<&Prototype>,
+) -> Option<Vec<Typed>> {
+    if let Some((signature, types)) = signature {
+        let names = signature.parameters.iter().map(|parameter| {
+            let name = parameter.name.as_ref();
+            name.map(|name| name.text.clone())
+        });
+        return Some(names.zip(types.iter().cloned()).collect());
+    }
+    let parameters = prototype?.parameters.iter();
+    let typed = parameters.map(|given| (given.name.clone(), of_site(given.type_id)));
+    Some(typed.collect())
+}
+
+/// Whether a `struct pt_regs *` is all that is taken.
+fn takes_registers(typed: &[Typed], sources: Sources<'_>) -> Result<bool, types::Error> {
+    let [(_, Ty::Pointer { target, .. })] = typed else {
+        return Ok(false);
+    };
+    let target = sources.open(target)?;
+    let name = match &target {
+        Ty::Composite(composite, _) => composite.name.as_deref(),
+        _ => None,
+    };
+    Ok(name == Some("pt_regs"))
+}
+
+/// The parameters with how they are passed; and how many 8 bytes they take in a trampoline's context.
+fn passed(
+    typed: Vec<Typed>,
+    returns: Option<&Ty>,
+    sources: Sources<'_>,
+) -> Result<(Vec<Parameter>, u32), types::Error> {
+    let classes = typed.iter().map(|(_, ty)| class_of(ty, sources));
+    let classes = classes.collect::<Result<Vec<_>, _>>()?;
+    let returns = returns.map(|returns| class_of(returns, sources));
+    let returns_in_memory = matches!(returns.transpose()?, Some(Class::Memory(_)));
+    let passed = abi::pass(&classes, returns_in_memory);
+    let mut slots = 0_u32;
+    let mut parameters = Vec::with_capacity(typed.len());
+    for (((name, ty), passed), class) in typed.into_iter().zip(passed).zip(&classes) {
+        parameters.push(Parameter {
+            name,
+            ty,
+            passed,
+            trampoline_slot: slots,
+        });
+        slots = slots.saturating_add(class.words());
+    }
+    Ok((parameters, slots))
+}
+
+/// For each 8 bytes of a function's arguments in a trampoline's context, whether they are a number.
+fn trampoline_words(
+    prototype: &Prototype,
+    sources: Sources<'_>,
+) -> Result<Vec<bool>, types::Error> {
+    let mut are_numbers = Vec::new();
+    for given in &prototype.parameters {
+        let ty = sources.open(&of_site(given.type_id))?;
+        let words = class_of(&ty, sources)?.words();
+        let is_number = ty.as_int().is_some();
+        are_numbers.extend((0..words).map(|_| is_number));
+    }
+    Ok(are_numbers)
 }
 
 impl Class {
@@ -526,7 +551,6 @@ impl Checker<'_> {
             // The second byte of a register, such as %ah.
             OperandPlace::Register(offset) => Node::context(*offset, 1, span),
             OperandPlace::Constant(value) => Node::constant(*value, span),
-            OperandPlace::Address { base, displacement } => word(*base).add_constant(*displacement),
             OperandPlace::Memory {
                 base,
                 index,

@@ -13,7 +13,9 @@ mod value;
 #[cfg(test)]
 pub(crate) use self::stack::STACK_BYTES;
 
-use probes_common::{PASSED, UNREADABLE};
+use std::mem::offset_of;
+
+use probes_common::{PASSED, Saved, UNREADABLE};
 
 use self::stack::Stack;
 use super::{
@@ -62,12 +64,14 @@ const SAVED: Reg = Reg::R8;
 /// A second operand that has waited on the stack.
 const SCRATCH: Reg = Reg::R9;
 
-/// Bytes of what is saved at a function's entry before the values: the time, which the caller saves,
-/// and at the return replaces by the time since.
-const SAVED_TIME_BYTES: u8 = 8;
+/// Where the values that could not be read are noted in a message's, a bit each.
+const SLOT_FAULTS: i16 = 0;
 
-/// `EFAULT`, as helpers return it.
-const FAULT: i32 = -14;
+/// Where they are in what is saved.
+const SAVED_FAULTS: i16 = offset_of!(Saved, unreadable) as i16;
+
+/// Where the time since the entry is in what is saved.
+const SAVED_LATENCY: i16 = offset_of!(Saved, time_ns) as i16;
 
 #[derive(Debug)]
 struct Emitter<'a> {
@@ -115,23 +119,30 @@ pub(super) fn values(slots: &[(Recipe, Slot)], options: &Options) -> Result<Comp
     let mut emitter = Emitter::new(code, Reg::R6, options);
     // The bits are in the output and not in a register, because the verifier knows the registers'
     // values: each fault that may or may not happen would double what it has to walk through.
-    emitter.code.store_constant(OUTPUT, 0, 0, FAULTS_BYTES);
+    emitter
+        .code
+        .store_constant(OUTPUT, SLOT_FAULTS, 0, FAULTS_BYTES);
     for (number, (recipe, slot)) in slots.iter().enumerate() {
         emitter.slot(number, recipe, slot)?;
     }
-    emitter.code.load(Reg::R0, OUTPUT, 0, FAULTS_BYTES);
+    emitter
+        .code
+        .load(Reg::R0, OUTPUT, SLOT_FAULTS, FAULTS_BYTES);
     emitter.code.exit();
     emitter.finish()
 }
 
-/// `entry_values(r1 = context, r2 = where to) -> r0 = 0`: saves 8 bytes for each node behind the
-/// time; 0 for what can't be read.
+/// `entry_values(r1 = context, r2 = where to) -> r0 = 0`: fills a [`Saved`] but for its time.
 pub(super) fn entry_values(nodes: &[Node], options: &Options) -> Result<CompiledFn, Error> {
     let mut code = Assembler::default();
     code.mov(Reg::R6, Reg::R1);
     code.mov(OUTPUT, Reg::R2);
     let mut emitter = Emitter::new(code, Reg::R6, options);
-    for (node, at) in nodes.iter().zip((SAVED_TIME_BYTES.into()..).step_by(8)) {
+    emitter
+        .code
+        .store_constant(OUTPUT, SAVED_FAULTS, 0, FAULTS_BYTES);
+    for (number, node) in nodes.iter().enumerate() {
+        let at = saved_value(number);
         emitter.fault = emitter.code.label();
         let done = emitter.code.label();
         emitter.code.span = node.span;
@@ -140,11 +151,18 @@ pub(super) fn entry_values(nodes: &[Node], options: &Options) -> Result<Compiled
         emitter.code.jump(done);
         emitter.code.place(emitter.fault);
         emitter.code.store_constant(OUTPUT, at, 0, 8);
+        emitter.note_fault(SAVED_FAULTS, number);
         emitter.code.place(done);
     }
     emitter.code.constant(Reg::R0, 0);
     emitter.code.exit();
     emitter.finish()
+}
+
+/// Where the value of this number is in what is saved; `check` sees to it that it is one of few.
+fn saved_value(number: usize) -> i16 {
+    let at = offset_of!(Saved, values) + number * size_of::<u64>();
+    i16::try_from(at).unwrap_or(i16::MAX)
 }
 
 impl Recipe {
@@ -200,7 +218,7 @@ impl<'a> Emitter<'a> {
                 let is_read = Source::Imm(0);
                 self.code.jump_if(Jump::Sgt, Reg::R0, is_read, done);
                 // The address stays, so that it can be shown, or read once more later.
-                self.note_fault(number);
+                self.note_fault(SLOT_FAULTS, number);
                 self.code.jump(done);
             }
             (Recipe::Comm(_), _) => {
@@ -217,15 +235,16 @@ impl<'a> Emitter<'a> {
         self.code.place(self.fault);
         self.code.store_constant(OUTPUT, at, 0, 8);
         if matches!(slot.kind, SlotKind::Text { .. }) {
-            self.code.store_constant(OUTPUT, at + 8, FAULT, 4);
+            self.code.store_constant(OUTPUT, at + 8, 0, 4);
         }
-        self.note_fault(number);
+        self.note_fault(SLOT_FAULTS, number);
         self.code.place(done);
         Ok(())
     }
 
-    fn note_fault(&mut self, number: usize) {
-        self.code.load(Reg::R0, OUTPUT, 0, FAULTS_BYTES);
+    /// Sets the bit of the value of this number in the word `at` these bytes of the output.
+    fn note_fault(&mut self, at: i16, number: usize) {
+        self.code.load(Reg::R0, OUTPUT, at, FAULTS_BYTES);
         let bit = 1_i64 << (number % 64);
         match i32::try_from(bit) {
             Ok(bit) => self.code.alu(Alu::Or, Reg::R0, Source::Imm(bit)),
@@ -234,7 +253,7 @@ impl<'a> Emitter<'a> {
                 self.code.alu(Alu::Or, Reg::R0, Source::Reg(Reg::R1));
             }
         }
-        self.code.store(OUTPUT, 0, Reg::R0, FAULTS_BYTES);
+        self.code.store(OUTPUT, at, Reg::R0, FAULTS_BYTES);
     }
 
     /// Makes register 1 point into the output.

@@ -1,9 +1,12 @@
 //! Words into registers.
 
-use super::{Emitter, Error, FOR_ADDRESS, SAVED, SAVED_TIME_BYTES, SCRATCH};
+use super::{
+    Emitter, Error, FOR_ADDRESS, SAVED, SAVED_FAULTS, SAVED_LATENCY, SCRATCH, saved_value,
+};
 use crate::compile::{
     asm::{Alu, Jump, Reg, Source},
     ir::{Arithmetic, Node, Op},
+    layout::FAULTS_BYTES,
     site::Space,
 };
 
@@ -47,11 +50,8 @@ impl Emitter<'_> {
                 }
             }
             Op::Ask(question) => self.ask(*question, dst)?,
-            Op::Saved(number) => {
-                let offset = i16::from(SAVED_TIME_BYTES) + offset_of(*number) * 8;
-                self.code.load(dst, SAVED, offset, 8);
-            }
-            Op::Latency => self.code.load(dst, SAVED, 0, SAVED_TIME_BYTES),
+            Op::Saved(number) => self.saved(*number, dst),
+            Op::Latency => self.code.load(dst, SAVED, SAVED_LATENCY, 8),
             Op::Load {
                 address,
                 bytes,
@@ -161,6 +161,14 @@ impl Emitter<'_> {
                 Ok(Source::Reg(SCRATCH))
             }
         }
+    }
+
+    /// A value of the function's entry. If it could not be read there, that is a fault here.
+    fn saved(&mut self, number: u32, dst: Reg) {
+        let bit = Source::Imm(1 << number);
+        self.code.load(dst, SAVED, SAVED_FAULTS, FAULTS_BYTES);
+        self.code.jump_if(Jump::Set, dst, bit, self.fault);
+        self.code.load(dst, SAVED, saved_value(number as usize), 8);
     }
 
     fn load(&mut self, address: &Node, bytes: u8, space: Space, dst: Reg) -> Result<(), Error> {

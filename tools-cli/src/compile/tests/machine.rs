@@ -110,7 +110,8 @@ impl Machine {
             .collect()
     }
 
-    /// The words that the entry function saves, from the second on.
+    /// The words that the entry function saves behind the time: which values could not be read, and
+    /// the values.
     pub(super) fn entry_values(&mut self, compiled: &Compiled) -> Vec<u64> {
         let entry = compiled.entry.as_ref().expect("something is saved");
         let mut output = vec![0_u64; entry.bytes as usize / 8];

@@ -1,5 +1,7 @@
 //! What each kind of site offers, and where it is read from.
 
+use probes_common::{PASSED, UNREADABLE};
+
 use super::{
     Context, Machine, compile_at,
     machine::Output,
@@ -243,14 +245,6 @@ fn operands_of_usdt_probes() {
             true,
             OperandPlace::Unsupported("it is a float".to_owned()),
         ),
-        (
-            8,
-            false,
-            OperandPlace::Address {
-                base: 128,
-                displacement: 16,
-            },
-        ),
     ]);
     let mut frame = vec![0; 64];
     frame[24..26].copy_from_slice(&(-77_i16).to_le_bytes());
@@ -258,14 +252,12 @@ fn operands_of_usdt_probes() {
     let mut machine = Machine::new(168)
         .user(0x7000, &frame)
         .user(USER_TEXT, b"select 1\0")
-        .user(0x40_0010, b"at rip\0")
         .context(112, &0xabcd_ffff_fffe_u64.to_le_bytes())
         .context(104, &USER_TEXT.to_le_bytes())
         .context(80, &0x1234_u64.to_le_bytes())
         .context(32, &0x7020_u64.to_le_bytes())
-        .context(96, &2_u64.to_le_bytes())
-        .context(128, &0x40_0000_u64.to_le_bytes());
-    let text = "u:x:y \"%d %s %d %d %u %d %s\", arg1, arg2, arg3, arg4, arg5, arg6, arg8";
+        .context(96, &2_u64.to_le_bytes());
+    let text = "u:x:y \"%d %s %d %d %u %d\", arg1, arg2, arg3, arg4, arg5, arg6";
     let compiled = compile_at(text, &site, &world, Context::PtRegs).expect("it compiles");
     assert_eq!(
         machine.values(&compiled),
@@ -277,7 +269,6 @@ fn operands_of_usdt_probes() {
             // rbp + 2 * 4 is 0x7028.
             Output::Number(4_000_000_000),
             Output::Number(-3),
-            Output::Text("at rip".to_owned()),
         ]
     );
     let text = "u:x:y(int first, char *query) \"%d %s\", first, query";
@@ -339,18 +330,57 @@ fn returns_and_what_was_saved_at_entry() {
     let compiled =
         compile_at(text, &site, &world, Context::PtRegs).unwrap_or_else(|error| panic!("{error}"));
     let entry = compiled.entry.as_ref().expect("something is saved");
-    assert_eq!(entry.bytes, 8 + 2 * 8);
+    assert_eq!(entry.bytes, 8 + 8 + 2 * 8);
     let mut at_entry = kernel_machine();
     let saved = at_entry.entry_values(&compiled);
-    assert_eq!(saved, [-10_i64 as u64, -42_i64 as u64]);
+    assert_eq!(saved, [0, -10_i64 as u64, -42_i64 as u64]);
     let mut at_return = Machine::new(168)
         .context(80, &(-2_i64).to_le_bytes())
-        .saved(&[1000, saved[0], saved[1]]);
+        .saved(&[&[1000], &saved[..]].concat());
     assert!(at_return.predicate(&compiled));
     assert_eq!(
         at_return.values(&compiled),
         [-2, -10, -42, 1000].map(Output::Number)
     );
+}
+
+#[test]
+fn what_could_not_be_read_at_entry_can_not_be_used_at_the_return() {
+    let (world, ids) = World::kernel();
+    let mut function = function(
+        &[("t", ids.thing_pointer), ("n", ids.int(4, true))],
+        ids.int(4, true),
+    );
+    function.at_return = true;
+    let site = Site::Function(function);
+    let compile = |text: &str| {
+        compile_at(text, &site, &world, Context::PtRegs).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let verdict = |predicate: &str| {
+        let text = format!(
+            "r::f ({predicate}) \"%d %d %s %d\", $entry(n), $entry(t->i), $entry(t->in.name), retval"
+        );
+        let compiled = compile(&text);
+        let nothing_there = Machine::new(168).args(&[8, 7]);
+        let saved = nothing_there.clone().entry_values(&compiled);
+        let mut at_return = nothing_there.saved(&[&[1000], &saved[..]].concat());
+        let values = at_return.values(&compiled);
+        let number = Output::Number;
+        assert_eq!(values, [number(7), Output::Fault, Output::Fault, number(0)]);
+        at_return.verdict(&compiled)
+    };
+    assert_eq!(verdict("$entry(n) == 7"), PASSED);
+    assert_eq!(verdict("$entry(n) != 7 && $entry(t->i) == 0"), 0);
+    for unreadable in [
+        "$entry(t->i) == 0",
+        "$entry(t->i) != 0",
+        "!$entry(t->i)",
+        "$entry(t->i)",
+        "STRCMP(\"\", $entry(t->in.name))",
+        "$entry(STRCMP(\"x\", t->in.name)) == 0",
+    ] {
+        assert_eq!(verdict(unreadable), UNREADABLE, "{unreadable}");
+    }
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn read_all(bytes: Vec<u8>, debug_file: &[u8]) -> (usize, usize) {
             let _ = elf.instruction_starts_at(function, 7);
         }
     }
-    let probes = elf.usdt_probes().unwrap_or_default().sites.len();
+    let probes = elf.usdt_probes().sites.len();
     let _ = (
         elf.irelative_slots().count(),
         elf.got_slots_of("strlen").count(),

@@ -2,10 +2,7 @@
 
 use object::{elf::NoteType, read::elf::SectionHeader};
 
-use super::{
-    ElfError,
-    image::{ENDIAN, Elf},
-};
+use super::image::{ENDIAN, Elf};
 use crate::resolve::address::{FileOffset, VirtAddr};
 
 /// `NT_STAPSDT`, the one type of note of the owner `stapsdt`.
@@ -38,12 +35,9 @@ pub struct UsdtSite {
 }
 
 impl Elf<'_> {
-    /// All places of USDT probes in the file.
-    ///
-    /// # Errors
-    ///
-    /// None at present: damaged notes are passed over with a note to the user.
-    pub fn usdt_probes(&self) -> Result<UsdtFound, ElfError> {
+    /// All places of USDT probes in the file. Damaged notes are left out, with a note to the user.
+    #[must_use]
+    pub fn usdt_probes(&self) -> UsdtFound {
         let mut found = UsdtFound::default();
         let base = self
             .section(".stapsdt.base")
@@ -59,7 +53,7 @@ impl Elf<'_> {
             }
         }
         found.notes.dedup();
-        Ok(found)
+        found
     }
 
     fn add(&self, found: &mut UsdtFound, raw: RawNote<'_>, base: Option<u64>) {

@@ -222,7 +222,7 @@ fn symbols_are_found_in_the_file_or_its_debug_file() {
         let image = folder.compile(PROGRAM, &make);
         let elf = image.elf().expect("valid");
         assert_eq!(elf.is_loaded_anywhere(), is_anywhere);
-        let sites = elf.usdt_probes().expect("readable").sites;
+        let sites = elf.usdt_probes().sites;
         let place = |name: &str| {
             let site = sites.iter().find(|site| site.name == name).expect(name);
             let mut operands = elf.usdt_operands(site, &DebugSymbols::none());
@@ -272,7 +272,7 @@ fn symbols_that_are_not_there_are_unsupported() {
     let folder = Folder::new("operands-stripped");
     let image = folder.compile(PROGRAM, "gcc -O2 -no-pie -fno-pie -s -o program source.c");
     let elf = image.elf().expect("valid");
-    let sites = elf.usdt_probes().expect("readable").sites;
+    let sites = elf.usdt_probes().sites;
     let operands = elf.usdt_operands(&sites[0], &DebugSymbols::none());
     let Place::Unsupported(reason) = &operands[0].place else {
         panic!("{operands:?}");
