@@ -12,6 +12,7 @@ use tests::{
     fixtures,
     kernel::Kernel,
     process::{Finished, Live, Worker, funccount},
+    watchdog::wait_until,
 };
 
 fn worker() -> Worker {
@@ -180,6 +181,23 @@ fn attaching_many_places_one_by_one_is_announced_and_can_be_stopped() {
     finished.assert_failure(1, "interrupted while attaching");
     let announced = format!(" places one by one ({way}), about ");
     assert!(finished.stderr.contains(&announced), "{finished:#?}");
+}
+
+#[test]
+fn attaching_many_places_in_one_call_can_be_stopped() {
+    let command = funccount(&["-v", "--attach-with", "kprobe.multi", "*"]);
+    if !Kernel::current().should_attach("kprobe.multi") {
+        return Finished::of(command).assert_failure(1, "failed to attach any of ");
+    }
+    let live = Live::start_until(command, "resolved ");
+    // Behind its program comes the call, which takes seconds and asks nobody.
+    wait_until(|| {
+        held_by(live.pid())
+            .iter()
+            .any(|(kind, _)| kind == "prog_id")
+    });
+    live.interrupt()
+        .assert_failure(1, "interrupted while attaching");
 }
 
 #[test]

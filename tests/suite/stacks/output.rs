@@ -1,8 +1,8 @@
 //! What is written beside the table, and what is refused.
 
-use std::fs;
+use std::{fs, process::Command};
 
-use tests::process::{Finished, stackcount};
+use tests::process::{Finished, Live, Worker, stackcount};
 
 use super::{fixture, leaf, rows, stacks_of};
 
@@ -98,4 +98,39 @@ fn a_graph_that_cannot_be_written_is_an_error() {
         finished.stdout.contains("stk_leaf"),
         "the results come first: {finished:#?}"
     );
+}
+
+#[test]
+fn a_graph_of_nothing_is_not_drawn() {
+    let calls = fixture("calls");
+    let folder = tempfile::tempdir().expect("a folder");
+    let graph = folder.path().join("graph.svg");
+    let path = graph.to_str().expect("text");
+    let probe = format!("{calls}:pk_never");
+    let arguments = ["--flamegraph", path, &probe, "--", &calls, "none", "0"];
+    let finished = Finished::of(stackcount(&arguments));
+    assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+    let note =
+        format!("note: no stack was counted, so there is no flame graph: {path} is not written");
+    assert!(finished.stderr.contains(&note), "{finished:#?}");
+    assert!(!graph.exists());
+}
+
+#[test]
+fn a_graph_shows_what_was_counted_though_nobody_reads_the_results() {
+    let calls = fixture("calls");
+    let folder = tempfile::tempdir().expect("a folder");
+    let graph = folder.path().join("graph.svg");
+    let path = graph.to_str().expect("text");
+    let mut command = Command::new(&calls);
+    command.args(["--wait", "work", "10"]);
+    let mut worker = Worker::start(command);
+    let probe = format!("{calls}:pk_work");
+    let mut live = Live::start(stackcount(&["--flamegraph", path, &probe]));
+    worker.work();
+    drop(live.take_stdout());
+    let finished = live.wait();
+    assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+    let graph = fs::read_to_string(graph).expect("a file");
+    assert!(graph.contains("pk_work (10 events"), "{graph}");
 }
