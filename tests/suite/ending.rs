@@ -38,6 +38,35 @@ fn signals_end_it_with_the_table() {
     }
 }
 
+/// What `/proc/PID/status` says of signals, as a mask.
+fn signals(pid: u32, what: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let mask = status.lines().find_map(|line| line.strip_prefix(what));
+    u64::from_str_radix(mask.expect("it is told").trim(), 16).expect("a mask")
+}
+
+#[test]
+fn signals_that_were_ignored_stay_so() {
+    const IGNORANT: &str = "trap '' HUP INT QUIT; exec \"$@\"";
+
+    let mut worker = worker();
+    let counting = funccount(&[&probe()]);
+    let mut command = Command::new("sh");
+    command.args(["-c", IGNORANT, "sh"]);
+    command
+        .arg(counting.get_program())
+        .args(counting.get_args());
+    let live = Live::start(command);
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        let bit = 1 << (signal - 1);
+        assert_eq!(signals(live.pid(), "SigIgn:") & bit, bit, "signal {signal}");
+        live.signal(signal);
+    }
+    worker.work();
+    live.signal(libc::SIGTERM);
+    assert_eq!(live.wait().count("pk_work"), 10);
+}
+
 #[test]
 fn the_commands_status_is_returned() {
     let calls = fixtures::path("calls");
