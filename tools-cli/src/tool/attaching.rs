@@ -68,8 +68,7 @@ impl Work {
         };
         let started = thread::Builder::new().spawn(work);
         started.context(
-            "failed to start a thread; is the number of processes limited (ulimit -u, pids.max of \
-             the cgroup)?",
+            "failed to start a thread, whose number `ulimit -u` and pids.max of the cgroup limit",
         )?;
         let attaching = Attaching {
             stopped,
