@@ -4,8 +4,9 @@
 use std::{
     collections::BTreeMap,
     env,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     mem,
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
 };
@@ -145,6 +146,15 @@ pub fn counts(tables: &str) -> BTreeMap<String, u64> {
     counts
 }
 
+/// Has what is executed next not ignore what ends it, even where the tests are run in the background.
+fn heed_signals() -> io::Result<()> {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+        // SAFETY: no handler is set.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    Ok(())
+}
+
 /// A tool that runs, its probes live.
 #[derive(Debug)]
 pub struct Live {
@@ -182,6 +192,8 @@ impl Live {
     #[must_use]
     pub fn spawn(mut command: Command) -> Self {
         watch();
+        // SAFETY: the closure makes system calls only, which are allowed between fork and exec.
+        unsafe { command.pre_exec(heed_signals) };
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

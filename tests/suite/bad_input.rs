@@ -30,6 +30,8 @@ fn bad_flags_are_told() {
     for arguments in [
         &["-i", "0", "c:malloc"][..],
         &["-d", "soon", "c:malloc"],
+        &["-d", "1e19", "c:malloc"],
+        &["-i", "1e19", "c:malloc"],
         &["-p", "zero", "c:malloc"],
         &["--attach-with", "magic", "c:malloc"],
         &["--nonsense", "c:malloc"],
@@ -105,6 +107,15 @@ fn processes_that_are_gone_are_told() {
     run(&["-p", "4194305", "c:malloc"]).assert_failure(1, "no process has the PID 4194305");
     run(&["--tid", "4194305", "c:malloc"]).assert_failure(1, "no thread has the TID 4194305");
     run(&["-p", "2", "c:malloc"]).assert_failure(1, "process 2 runs no program");
+}
+
+#[test]
+fn a_thread_is_told_from_its_process() {
+    // SAFETY: the call has no arguments. A test is not run by the first thread.
+    let tid = unsafe { libc::gettid() }.to_string();
+    let process = std::process::id();
+    let told = format!("{tid} is a thread of process {process}; use --tid {tid}");
+    run(&["-p", &tid, "t:syscalls:sys_enter_getppid"]).assert_failure(1, &told);
 }
 
 #[test]

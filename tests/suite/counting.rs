@@ -156,3 +156,21 @@ fn hundreds_of_tracepoints_count_each_its_own_and_hold_nobody_up() {
     assert_eq!(finished.count("syscalls:sys_enter_getppid"), 1000);
     assert_eq!(finished.count("syscalls:sys_enter_exit_group"), 1);
 }
+
+#[test]
+fn a_command_has_the_limits_that_the_tool_was_given() {
+    const LIMITS: &str = "ulimit -n; ulimit -l";
+    const LOWER: &str = "ulimit -Sn 1000; ulimit -Sl 64; exec \"$@\"";
+
+    let probe = format!("{}:pk_work", fixtures::path("calls").display());
+    let counting = funccount(&[&probe, "--", "sh", "-c", LIMITS]);
+    let mut lowered = Command::new("sh");
+    lowered.args(["-c", LOWER, "sh"]);
+    lowered
+        .arg(counting.get_program())
+        .args(counting.get_args());
+    let finished = Finished::of(lowered);
+    assert!(finished.status.success(), "{finished:#?}");
+    let limits = "1000\n64\n";
+    assert!(finished.stdout.starts_with(limits), "{finished:#?}");
+}

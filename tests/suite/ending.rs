@@ -12,6 +12,7 @@ use tests::{
     fixtures,
     kernel::Kernel,
     process::{Finished, Live, Worker, funccount},
+    watchdog::wait_until,
 };
 
 fn worker() -> Worker {
@@ -35,6 +36,35 @@ fn signals_end_it_with_the_table() {
         assert_eq!(finished.count("pk_work"), 10, "signal {signal}");
         assert!(finished.stderr.ends_with("Detaching...\n"), "{finished:#?}");
     }
+}
+
+/// What `/proc/PID/status` says of signals, as a mask.
+fn signals(pid: u32, what: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let mask = status.lines().find_map(|line| line.strip_prefix(what));
+    u64::from_str_radix(mask.expect("it is told").trim(), 16).expect("a mask")
+}
+
+#[test]
+fn signals_that_were_ignored_stay_so() {
+    const IGNORANT: &str = "trap '' HUP INT QUIT; exec \"$@\"";
+
+    let mut worker = worker();
+    let counting = funccount(&[&probe()]);
+    let mut command = Command::new("sh");
+    command.args(["-c", IGNORANT, "sh"]);
+    command
+        .arg(counting.get_program())
+        .args(counting.get_args());
+    let live = Live::start(command);
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+        let bit = 1 << (signal - 1);
+        assert_eq!(signals(live.pid(), "SigIgn:") & bit, bit, "signal {signal}");
+        live.signal(signal);
+    }
+    worker.work();
+    live.signal(libc::SIGTERM);
+    assert_eq!(live.wait().count("pk_work"), 10);
 }
 
 #[test]
@@ -180,6 +210,23 @@ fn attaching_many_places_one_by_one_is_announced_and_can_be_stopped() {
     finished.assert_failure(1, "interrupted while attaching");
     let announced = format!(" places one by one ({way}), about ");
     assert!(finished.stderr.contains(&announced), "{finished:#?}");
+}
+
+#[test]
+fn attaching_many_places_in_one_call_can_be_stopped() {
+    let command = funccount(&["-v", "--attach-with", "kprobe.multi", "*"]);
+    if !Kernel::current().should_attach("kprobe.multi") {
+        return Finished::of(command).assert_failure(1, "failed to attach any of ");
+    }
+    let live = Live::start_until(command, "resolved ");
+    // Behind its program comes the call, which takes seconds and asks nobody.
+    wait_until(|| {
+        held_by(live.pid())
+            .iter()
+            .any(|(kind, _)| kind == "prog_id")
+    });
+    live.interrupt()
+        .assert_failure(1, "interrupted while attaching");
 }
 
 #[test]

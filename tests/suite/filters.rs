@@ -11,7 +11,7 @@ use std::{
 use tests::{
     fixtures,
     kernel::Setting,
-    process::{Finished, Live, Worker, counts, funccount},
+    process::{Finished, Live, Worker, counts, funccount, trace},
 };
 
 const EVENT: &str = "t:syscalls:sys_enter_getppid";
@@ -151,6 +151,18 @@ fn by_cpu_even_if_it_is_the_first() {
     let arguments = ["-c", "0", "-p", &pids[0], "-p", &pids[1]];
     let finished = count(&arguments, EVENT, &mut [&mut first, &mut second]);
     assert_eq!(finished.count(ROW), 11);
+
+    let arguments = [
+        "-v", "-C", "--cpu", "1", "-p", &pids[0], "-p", &pids[1], EVENT,
+    ];
+    let live = Live::start_until(trace(&arguments), "Tracing ");
+    for worker in [&mut first, &mut second] {
+        worker.work();
+    }
+    let finished = live.interrupt();
+    let events = finished.stdout.lines().skip(1);
+    let cpus: Vec<&str> = events.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(cpus, ["1"; 11], "{finished:#?}");
 }
 
 /// A cgroup for a test; removed at the end.

@@ -1,4 +1,4 @@
-//! The `probekit` program; also funccount by that name.
+//! The `probekit` program; also funccount, stackcount and trace by those names.
 
 use std::process::ExitCode;
 

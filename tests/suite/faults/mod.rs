@@ -9,6 +9,7 @@ mod machine;
 mod memory;
 mod outputs;
 mod targets;
+mod threads;
 
 use std::process::Command;
 

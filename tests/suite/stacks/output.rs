@@ -1,10 +1,10 @@
 //! What is written beside the table, and what is refused.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use tests::{
     kernel::Kernel,
-    process::{Finished, stackcount},
+    process::{Finished, Live, Worker, stackcount},
 };
 
 use super::{fixture, leaf, rows, stacks_of};
@@ -119,4 +119,39 @@ fn the_program_that_is_shown_is_the_one_that_runs() {
         atomic_operations(&on_function) > on_tracepoint,
         Kernel::current().release >= (6, 0)
     );
+}
+
+#[test]
+fn a_graph_of_nothing_is_not_drawn() {
+    let calls = fixture("calls");
+    let folder = tempfile::tempdir().expect("a folder");
+    let graph = folder.path().join("graph.svg");
+    let path = graph.to_str().expect("text");
+    let probe = format!("{calls}:pk_never");
+    let arguments = ["--flamegraph", path, &probe, "--", &calls, "none", "0"];
+    let finished = Finished::of(stackcount(&arguments));
+    assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+    let note =
+        format!("note: no stack was counted, so there is no flame graph: {path} is not written");
+    assert!(finished.stderr.contains(&note), "{finished:#?}");
+    assert!(!graph.exists());
+}
+
+#[test]
+fn a_graph_shows_what_was_counted_though_nobody_reads_the_results() {
+    let calls = fixture("calls");
+    let folder = tempfile::tempdir().expect("a folder");
+    let graph = folder.path().join("graph.svg");
+    let path = graph.to_str().expect("text");
+    let mut command = Command::new(&calls);
+    command.args(["--wait", "work", "10"]);
+    let mut worker = Worker::start(command);
+    let probe = format!("{calls}:pk_work");
+    let mut live = Live::start(stackcount(&["--flamegraph", path, &probe]));
+    worker.work();
+    drop(live.take_stdout());
+    let finished = live.wait();
+    assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+    let graph = fs::read_to_string(graph).expect("a file");
+    assert!(graph.contains("pk_work (10 events"), "{graph}");
 }

@@ -3,10 +3,10 @@
 use std::{
     os::fd::{AsFd as _, OwnedFd},
     sync::Mutex,
-    thread,
     time::{Duration, Instant},
 };
 
+use super::threads::on_threads;
 use crate::kernel::{bpf, linger};
 
 /// A live attachment. The kernel ends it when the descriptors close, however the process ends.
@@ -139,11 +139,7 @@ fn detach_for(time: Duration, links: Vec<Link>) -> Vec<Vec<OwnedFd>> {
         }
         events
     };
-    let mut rest = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let events = workers.into_iter().filter_map(|worker| worker.join().ok());
-        events.flatten().collect::<Vec<_>>()
-    });
+    let mut rest: Vec<_> = on_threads(threads, work).into_iter().flatten().collect();
     let links = links.into_inner().unwrap_or_default();
     rest.extend(links.into_iter().map(Link::into_descriptors));
     rest

@@ -11,6 +11,7 @@ mod link;
 mod mapped;
 mod pace;
 mod perf_event;
+mod threads;
 mod uprobe_multi;
 mod way;
 

@@ -9,10 +9,10 @@ use std::{
 use super::{Way, WayError};
 use crate::render::Grouped;
 
-/// What attaching asks its caller, and tells it, meanwhile.
+/// What attaching asks its caller, and tells it, meanwhile; from several threads.
 ///
 /// A closure that says whether to stop is one that is told nothing.
-pub trait Observer {
+pub trait Observer: Sync {
     /// Whether to stop.
     fn is_interrupted(&self) -> bool;
 
@@ -23,7 +23,7 @@ pub trait Observer {
     fn count(&self, _done: usize, _all: usize) {}
 }
 
-impl<F: Fn() -> bool> Observer for F {
+impl<F: Fn() -> bool + Sync> Observer for F {
     fn is_interrupted(&self) -> bool {
         self()
     }
@@ -108,7 +108,7 @@ impl<'a> Pace<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::sync::Mutex;
 
     use super::*;
 
@@ -129,21 +129,21 @@ mod tests {
 
     #[test]
     fn what_is_done_is_counted() {
-        struct Counted(RefCell<Vec<(usize, usize)>>);
+        struct Counted(Mutex<Vec<(usize, usize)>>);
         impl Observer for Counted {
             fn is_interrupted(&self) -> bool {
                 false
             }
             fn count(&self, done: usize, all: usize) {
-                self.0.borrow_mut().push((done, all));
+                self.0.lock().expect("no panic").push((done, all));
             }
         }
-        let counted = Counted(RefCell::default());
+        let counted = Counted(Mutex::default());
         let mut pace = Pace::start(&counted, Way::Kprobe, 2);
         for _ in 0..2 {
             pace.step().expect("not interrupted");
         }
-        assert_eq!(*counted.0.borrow(), [(0, 2), (1, 2)]);
+        assert_eq!(counted.0.into_inner().expect("no panic"), [(0, 2), (1, 2)]);
     }
 
     #[test]

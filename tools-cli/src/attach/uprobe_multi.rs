@@ -8,11 +8,12 @@ use std::{
         fd::{AsFd as _, BorrowedFd},
         unix::ffi::OsStrExt as _,
     },
-    sync::Arc,
-    thread,
+    sync::{Arc, Mutex},
 };
 
-use super::{Context, Failure, Link, Outcome, Site, WayError, bisect, doubtful};
+use super::{
+    Context, Failure, Link, Outcome, Site, WayError, bisect, doubtful, threads::on_threads,
+};
 use crate::{
     kernel::{
         bpf::{self, ProgramKind, UprobeMulti},
@@ -101,24 +102,31 @@ impl Target<'_> {
     ) -> Result<(), WayError> {
         const AT_A_TIME: usize = 64;
 
-        for sites in sites.chunks(AT_A_TIME) {
-            if context.observer.is_interrupted() {
-                return Err(WayError::Interrupted);
+        let todo = Mutex::new(sites.iter().copied().enumerate());
+        // The guard must not live while the link is made.
+        let next = || todo.lock().ok()?.next();
+        let work = || {
+            let mut linked = Vec::new();
+            while !context.observer.is_interrupted()
+                && let Some((number, site)) = next()
+            {
+                linked.push((number, site, self.link(&[site])));
             }
-            let results = thread::scope(|scope| {
-                let link = |site| scope.spawn(move || (site, self.link(&[site])));
-                let threads: Vec<_> = sites.iter().copied().map(link).collect();
-                let results = threads.into_iter().filter_map(|thread| thread.join().ok());
-                results.collect::<Vec<_>>()
-            });
-            for (site, result) in results {
-                match result {
-                    Ok(link) => outcome.links.push(link),
-                    Err(error) => outcome.failed.push(Failure::of_site(site, &error)),
-                }
+            linked
+        };
+        let linked = on_threads(sites.len().min(AT_A_TIME), work).into_iter();
+        let mut linked: Vec<_> = linked.flatten().collect();
+        linked.sort_by_key(|&(number, ..)| number);
+        for (_, site, result) in linked {
+            match result {
+                Ok(link) => outcome.links.push(link),
+                Err(error) => outcome.failed.push(Failure::of_site(site, &error)),
             }
         }
-        Ok(())
+        match context.observer.is_interrupted() {
+            true => Err(WayError::Interrupted),
+            false => Ok(()),
+        }
     }
 }
 

@@ -60,13 +60,35 @@ impl RunArgs {
     }
 }
 
-/// Seconds, with or without a fraction; more than none.
+/// Seconds, with or without a fraction; more than none, and as many as clocks can go on.
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    /// A hundred years.
+    const LONGEST: Duration = Duration::from_secs(3_155_760_000);
+
     let seconds: f64 = text
         .parse()
         .map_err(|_| "expected seconds, as 5 or 0.5".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("expected more than 0 seconds, and not millions of years".to_owned()),
+        Ok(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
+        _ => Err("expected more than 0 seconds, and at most a hundred years".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_as_many_as_clocks_can_go_on() {
+        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_seconds("1e9"), Ok(Duration::from_secs(1_000_000_000)));
+        for refused in ["0", "-1", "1e-10", "1e10", "1e19", "1e30", "inf", "nan"] {
+            let reason = parse_seconds(refused).expect_err(refused);
+            assert!(
+                reason.starts_with("expected more than 0"),
+                "{refused}: {reason}"
+            );
+        }
+        assert!(parse_seconds("soon").is_err());
     }
 }

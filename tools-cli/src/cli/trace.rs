@@ -93,6 +93,9 @@ pub(super) struct Args {
     /// Only tasks whose command name contains this
     #[arg(short, long, value_name = "NAME")]
     name: Option<String>,
+    /// Only this CPU
+    #[arg(long, value_name = "CPU")]
+    cpu: Option<u32>,
     /// Only messages that contain this
     #[arg(short = 'f', long, value_name = "TEXT")]
     msg_filter: Option<String>,
@@ -150,7 +153,7 @@ impl Args {
                 uid: self.uid,
                 cgroup: self.cgroup_path.clone(),
                 comm: self.name.clone(),
-                cpu: None,
+                cpu: self.cpu,
             },
             command: self.command.clone(),
             attach: attach::Options {

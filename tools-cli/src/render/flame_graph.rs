@@ -32,11 +32,17 @@ impl FlameGraph {
         }
     }
 
+    /// Whether there is nothing to draw.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
     /// Draws the graph into a file.
     ///
     /// # Errors
     ///
-    /// When the file can't be written.
+    /// When the file can't be written, or there is nothing to draw.
     pub fn write(&self, path: &Path, title: &str) -> io::Result<()> {
         self.draw(title, BufWriter::new(File::create(path)?))
     }

@@ -1,7 +1,7 @@
 //! The filters that every tool shares: from the user's words to settings and maps.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
@@ -97,6 +97,14 @@ pub enum Error {
         /// The PID.
         pid: u32,
     },
+    /// It is a thread, and not its process.
+    #[error("{pid} is a thread of process {process}; use --tid {pid}, or -p {process}")]
+    Thread {
+        /// The number.
+        pid: u32,
+        /// The PID of its process.
+        process: u32,
+    },
     /// There is no such thread.
     #[error("no thread has the TID {tid}")]
     NoThread {
@@ -110,7 +118,7 @@ impl Filters {
     ///
     /// # Errors
     ///
-    /// When a process or thread is not there.
+    /// When a process or thread is not there, or what should be a process is a thread of one.
     pub fn check(&self) -> Result<(), Error> {
         let names_tasks = !self.pids.is_empty() || self.tid.is_some();
         if names_tasks && !pid_namespace::is_proc_ours().map_err(Error::Namespace)? {
@@ -119,6 +127,11 @@ impl Filters {
         let exists = |number: &u32| Path::new("/proc").join(number.to_string()).exists();
         if let Some(&pid) = self.pids.iter().find(|pid| !exists(pid)) {
             return Err(Error::NoProcess { pid });
+        }
+        for &pid in &self.pids {
+            if let Some(process) = process_of(pid).filter(|&process| process != pid) {
+                return Err(Error::Thread { pid, process });
+            }
         }
         match self.tid.filter(|tid| !exists(tid)) {
             Some(tid) => Err(Error::NoThread { tid }),
@@ -221,6 +234,14 @@ impl Filters {
                 error,
             })
     }
+}
+
+/// The PID of a task's process, if we may read it: `/proc` lists processes only, but has all tasks by
+/// their numbers.
+fn process_of(task: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{task}/status")).ok()?;
+    let tgid = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    tgid.trim().parse().ok()
 }
 
 /// The number that programs see for a task, which the caller knows as `task`.

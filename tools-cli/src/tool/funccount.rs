@@ -45,30 +45,36 @@ pub async fn run(
 ) -> anyhow::Result<Status> {
     let resolved = session::resolve(request, console)?;
     let mut session = Session::start(request, resolved, options.plan(), console).await?;
+    let ended = count(request, options, &mut session, console).await;
+    session.finish(ended, console)
+}
+
+/// Shows what is counted until something ends it.
+async fn count(
+    request: &Request,
+    options: &Options,
+    session: &mut Session,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Event> {
     if options.show_program {
         console.say(session.program_text()?);
     }
     let mut counters = options.open(session.maps(), session.probes())?;
     let title = session.title(request);
     console.say(&title);
-    let ended = if options.live {
-        let mut table = LiveTable::new(escape_lines(&title.to_string()), options.table.by);
-        // A command has the terminal's keys for itself.
-        let keys = request.command.is_empty().then(Keys::listen).flatten();
-        table.enter(console.results).context(UNWRITTEN)?;
-        console.hold();
-        let ended = draw(&mut table, &mut session, &mut counters, keys, console).await;
-        table.leave(console.results).context(UNWRITTEN)?;
-        console.release();
-        let rows = table.rows();
-        let table = &options.table;
-        let written = table.write(console.results, Local::now(), rows);
-        written.context(UNWRITTEN)?;
-        ended?
-    } else {
-        write(options, &mut session, &mut counters, console).await?
-    };
-    session.finish(ended, console)
+    if !options.live {
+        return write(options, session, &mut counters, console).await;
+    }
+    // A command has the terminal's keys for itself.
+    let keys = request.command.is_empty().then(Keys::listen).flatten();
+    let mut table = LiveTable::new(escape_lines(&title), options.table.by);
+    let ended = draw_over(&mut table, session, &mut counters, keys, console).await;
+    // What was last drawn is gone with the screen.
+    let rows = table.rows();
+    let written = options.table.write(console.results, Local::now(), rows);
+    let ended = ended?;
+    written.context(UNWRITTEN)?;
+    Ok(ended)
 }
 
 /// Writes a table for each interval until something ends it.
@@ -91,6 +97,24 @@ async fn write(
             return Ok(event);
         }
     }
+}
+
+/// Draws the table on a screen of its own until something ends it.
+async fn draw_over(
+    table: &mut LiveTable,
+    session: &mut Session,
+    counters: &mut Counters,
+    keys: Option<Keys>,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Event> {
+    table.enter(console.results).context(UNWRITTEN)?;
+    console.hold();
+    let ended = draw(table, session, counters, keys, console).await;
+    let left = table.leave(console.results);
+    console.release();
+    let ended = ended?;
+    left.context(UNWRITTEN)?;
+    Ok(ended)
 }
 
 /// Draws the table at each interval until something ends it.

@@ -1,5 +1,6 @@
 //! The tools, each the way from a request to a report.
 
+mod attaching;
 mod command;
 pub mod doctor;
 mod filters;

@@ -4,30 +4,24 @@
 use std::{
     ffi::OsString,
     os::fd::BorrowedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use probes_common::{Loss, Settings};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::mpsc::{self, UnboundedSender},
-};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    Console, Filters, Progress, Status, Verbosity,
+    Console, Filters, Status, Verbosity,
+    attaching::Work,
     command::{Held, Running},
     follow, losses,
     wait::{self, Event, StopSignals, Targets, Waiter, has_records},
 };
 use crate::{
-    attach::{self, Attached, Bodies, Observer, Skipped, Slow},
+    attach::{self, Attached, Bodies, Skipped},
     collect::{Counts, Diagnostics},
-    kernel::{kprobes, lockdown},
+    kernel::{kprobes, limits, lockdown},
     load::{Body, Functions, Loader, MapName, MapSizes, Maps},
     render::{Escaped, Grouped},
     resolve::{self, Probe, Resolved, Scope},
@@ -111,10 +105,10 @@ impl Session {
         console: &mut Console<'_>,
     ) -> anyhow::Result<Self> {
         let mut signals = StopSignals::catch().context("failed to catch signals")?;
-        crate::kernel::limits::raise().context("failed to read this process's limits")?;
+        // Before our limits are raised, since it inherits them.
         let command = Held::start(&request.command)?;
-        let (pids, tid) = watched(&request.filters, command.as_ref());
-        let targets = Targets::watch(&pids, tid).context("failed to watch the traced processes")?;
+        limits::raise().context("failed to read this process's limits")?;
+        let targets = watch(&request.filters, command.as_ref())?;
         let filters = with_command(&request.filters, command.as_ref());
         let bodies = plan.bodies.clone();
         let loader = load(plan, &filters, &resolved, console.verbosity)?;
@@ -123,35 +117,24 @@ impl Session {
             .follow_forks
             .then(|| follow::attach(&loader))
             .transpose()?;
-        let working = console.progress.working(format!(
-            "attaching {} probes",
-            Grouped(resolved.probes.len() as u64)
-        ));
-        let (loader, probes, attached) = attach_unless_stopped(
+        let work = Work {
             loader,
-            resolved.probes,
-            bodies.clone(),
-            request.attach,
-            (&mut signals, &targets),
-            console,
-        )
-        .await?;
-        drop(working);
-        let diagnostics = match console.verbosity {
-            Verbosity::Kernel => diagnostics(&attached, console),
-            _ => None,
-        };
-        let session = Self {
+            probes: resolved.probes,
             bodies,
+            options: request.attach,
+        };
+        let (work, attached) = work.run(&mut signals, &targets, console).await?;
+        let session = Self {
+            diagnostics: diagnostics(&attached, console),
             waiter: Waiter::start(signals, request.interval, request.duration, targets),
             keys,
             command: command.map(Held::release).transpose()?,
-            probes,
-            loader,
+            bodies: work.bodies,
+            probes: work.probes,
+            loader: work.loader,
             attached,
             following,
             left_out: resolved.left_out,
-            diagnostics,
         };
         session.tell_details(console);
         Ok(session)
@@ -261,15 +244,30 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the run: detaches, and tells what was missed or left out.
+    /// Ends the run, however it `ended`: detaches, and tells what was missed or left out.
     ///
     /// # Errors
     ///
-    /// When the losses can't be read, or the command's status can't.
-    pub fn finish(mut self, ended: Event, console: &mut Console<'_>) -> anyhow::Result<Status> {
+    /// The one that ended the run; else, when the losses can't be read, or the command's status can't.
+    pub fn finish(
+        mut self,
+        ended: anyhow::Result<Event>,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<Status> {
         self.tell_diagnostics(console);
-        let losses = self.losses()?;
-        let status = self.end_command(ended)?;
+        let losses = self.losses();
+        let status = self.end_command(ended.as_ref().ok());
+        self.detach(console);
+        if let Ok(losses) = &losses
+            && !losses.is_empty()
+        {
+            console.say(losses.join("; "));
+        }
+        ended.and(losses)?;
+        status
+    }
+
+    fn detach(self, console: &mut Console<'_>) {
         console.say("Detaching...");
         let start = Instant::now();
         drop(self.following);
@@ -283,10 +281,6 @@ impl Session {
                 Grouped(lingering as u64)
             ));
         }
-        if !losses.is_empty() {
-            console.say(losses.join("; "));
-        }
-        Ok(status)
     }
 
     /// How much of one kind was lost so far.
@@ -340,10 +334,10 @@ impl Session {
         })
     }
 
-    /// The command's status if it has ended; one that still runs when we stop is asked to end too.
-    fn end_command(&mut self, ended: Event) -> anyhow::Result<Status> {
+    /// The command's status if its end is ours; one that still runs when we stop is asked to end too.
+    fn end_command(&mut self, ended: Option<&Event>) -> anyhow::Result<Status> {
         match (&mut self.command, ended) {
-            (Some(command), Event::TargetEnded) => {
+            (Some(command), Some(Event::TargetEnded)) => {
                 let status = command.status().context("failed to wait for the command")?;
                 Ok(Status::Command(status))
             }
@@ -415,17 +409,21 @@ fn with_command(filters: &Filters, command: Option<&Held>) -> Filters {
     filters
 }
 
-/// The processes whose end is ours, or the thread.
-fn watched(filters: &Filters, command: Option<&Held>) -> (Vec<u32>, Option<u32>) {
-    match (command, filters.tid) {
+/// Watches the processes whose end is ours, or the thread.
+fn watch(filters: &Filters, command: Option<&Held>) -> anyhow::Result<Targets> {
+    let (pids, tid) = match (command, filters.tid) {
         (Some(command), _) => (vec![command.pid()], None),
         (None, Some(tid)) => (Vec::new(), Some(tid)),
         (None, None) => (filters.pids.clone(), None),
-    }
+    };
+    Targets::watch(&pids, tid).context("failed to watch the traced processes")
 }
 
-/// The log of our programs; without it, the totals at the end are all that is told.
+/// The log of our programs, if it is wanted; without it, the totals at the end are all that is told.
 fn diagnostics(attached: &Attached, console: &mut Console<'_>) -> Option<AsyncFd<Diagnostics>> {
+    if console.verbosity < Verbosity::Kernel {
+        return None;
+    }
     let opened = attached
         .program_id()
         .map_err(anyhow::Error::from)
@@ -486,64 +484,4 @@ fn load(
     let loader = Loader::new(settings, &sizes, plan.functions)?;
     filters.fill(loader.maps())?;
     Ok(loader)
-}
-
-/// The other thread's end while it attaches.
-struct Remote {
-    stopped: Arc<AtomicBool>,
-    notes: UnboundedSender<Slow>,
-    progress: Progress,
-}
-
-impl Observer for Remote {
-    fn is_interrupted(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
-    }
-
-    fn hear(&self, slow: Slow) {
-        // Nobody listens any more when we are being stopped.
-        let _ = self.notes.send(slow);
-    }
-
-    fn count(&self, done: usize, all: usize) {
-        self.progress.count(done, all);
-    }
-}
-
-/// Attaches on a thread of its own, so that a signal can be heard meanwhile.
-async fn attach_unless_stopped(
-    loader: Loader,
-    probes: Vec<Probe>,
-    bodies: Bodies,
-    options: attach::Options,
-    (signals, targets): (&mut StopSignals, &Targets),
-    console: &mut Console<'_>,
-) -> anyhow::Result<(Loader, Vec<Probe>, Attached)> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (notes, mut heard) = mpsc::unbounded_channel();
-    let remote = Remote {
-        stopped: Arc::clone(&stopped),
-        notes,
-        progress: console.progress.clone(),
-    };
-    let mut work = tokio::task::spawn_blocking(move || {
-        let attached = attach::attach(&probes, &bodies, &loader, options, &remote)?;
-        Ok((loader, probes, attached))
-    });
-    loop {
-        tokio::select! {
-            result = &mut work => return result?,
-            Some(slow) = heard.recv() => console.say(format_args!("note: {slow}")),
-            () = signals.next() => {
-                stopped.store(true, Ordering::Relaxed);
-                return work.await?;
-            }
-            result = targets.all_ended() => {
-                result?;
-                stopped.store(true, Ordering::Relaxed);
-                let done = work.await?;
-                return done.context("what was to be traced has ended meanwhile");
-            }
-        }
-    }
 }

@@ -1,13 +1,19 @@
 //! stackcount: which stacks lead to a function, tracepoint or USDT probe, and how often.
 
-use std::{fs, os::fd::AsFd as _, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use chrono::Local;
 use probes_common::{KERNEL_RULES, Settings};
 
 use super::{
-    Console, Status, UNWRITTEN, Verbosity,
+    Console, Progress, Status, UNWRITTEN, Verbosity,
     session::{self, Plan, Request, Session},
     wait::Event,
 };
@@ -72,6 +78,18 @@ pub async fn run(
     let resolved = session::resolve(request, console)?;
     let plan = options.plan(console);
     let mut session = Session::start(request, resolved, plan, console).await?;
+    let ended = count(request, options, processes, &mut session, console).await;
+    session.finish(ended, console)
+}
+
+/// Counts until something ends it, and draws the graph whatever that is.
+async fn count(
+    request: &Request,
+    options: &Options,
+    processes: Option<Processes>,
+    session: &mut Session,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Event> {
     if options.show_program {
         console.say(session.program_text()?);
     }
@@ -83,7 +101,23 @@ pub async fn run(
         .transpose()?;
     let mut report = Report::new(options, request);
     console.say(session.title(request));
-    let ended = loop {
+    let ended = write(&mut report, &mut stacks, &mut foresight, session, console).await;
+    let drawn = report.finish(request, console);
+    let ended = ended?;
+    drawn?;
+    tell_known(foresight.as_ref(), console)?;
+    Ok(ended)
+}
+
+/// Writes the stacks of each interval until something ends it.
+async fn write(
+    report: &mut Report<'_>,
+    stacks: &mut Stacks,
+    foresight: &mut Option<Foresight>,
+    session: &mut Session,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Event> {
+    loop {
         let event = session.next(console).await?;
         if let Some(is_told) = foresight.as_mut().and_then(Foresight::news) {
             console.detail(format_args!(
@@ -93,17 +127,23 @@ pub async fn run(
         }
         match event {
             Event::Records => stacks.drain(),
-            Event::ReaderGone => break Event::ReaderGone,
-            event => {
-                report.write(&mut stacks, console)?;
+            Event::ReaderGone => {
+                report.take_rest(stacks, console)?;
+                return Ok(event);
+            }
+            _ => {
+                report.write(stacks, console.results, &console.progress)?;
                 if event != Event::Interval {
-                    break event;
+                    return Ok(event);
                 }
             }
         }
-    };
-    report.finish(request, console)?;
-    if let Some(foresight) = &foresight
+    }
+}
+
+/// Tells for those who want details what is foreseen of the kernel's part of stacks.
+fn tell_known(foresight: Option<&Foresight>, console: &mut Console<'_>) -> anyhow::Result<()> {
+    if let Some(foresight) = foresight
         && console.verbosity >= Verbosity::Details
     {
         let (known, unknown) = foresight.known()?;
@@ -111,7 +151,7 @@ pub async fn run(
             "stacks of the kernel lead through {known} known places, and {unknown} others"
         ));
     }
-    session.finish(ended, console)
+    Ok(())
 }
 
 impl Options {
@@ -209,10 +249,24 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn write(&mut self, stacks: &mut Stacks, console: &mut Console<'_>) -> anyhow::Result<()> {
+    /// Has the flame graph, if there is to be one, show what was counted last though nobody reads it.
+    fn take_rest(&mut self, stacks: &mut Stacks, console: &Console<'_>) -> anyhow::Result<()> {
+        match self.options.flame_graph {
+            Some(_) => self.write(stacks, &mut io::sink(), &console.progress),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the stacks since the last call.
+    fn write(
+        &mut self,
+        stacks: &mut Stacks,
+        results: &mut dyn Write,
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
         let (counted, code) = stacks.take()?;
         let frames = counted.iter().flat_map(|(stack, _)| frames(stack));
-        let working = console.progress.working("reading symbols");
+        let working = progress.working("reading symbols");
         self.symbolizer.find(frames, code);
         drop(working);
         let rows: Vec<StackRow<'_>> = counted
@@ -233,9 +287,8 @@ impl<'a> Report<'a> {
         }
         self.options
             .table
-            .write(console.results, Local::now(), rows)
-            .context(UNWRITTEN)?;
-        Ok(())
+            .write(results, Local::now(), rows)
+            .context(UNWRITTEN)
     }
 
     fn finish(self, request: &Request, console: &mut Console<'_>) -> anyhow::Result<()> {
@@ -249,14 +302,27 @@ impl<'a> Report<'a> {
         if let Some(note) = self.symbolizer.hidden_kernel() {
             console.say(note);
         }
-        let Some(path) = &self.options.flame_graph else {
+        match &self.options.flame_graph {
+            Some(path) => self.draw(path, request, console),
+            None => Ok(()),
+        }
+    }
+
+    fn draw(
+        &self,
+        path: &Path,
+        request: &Request,
+        console: &mut Console<'_>,
+    ) -> anyhow::Result<()> {
+        if self.flame_graph.is_empty() {
+            console.say(format_args!(
+                "note: no stack was counted, so there is no flame graph: {} is not written",
+                path.display()
+            ));
             return Ok(());
-        };
-        let title: Vec<&str> = request
-            .specs
-            .iter()
-            .map(|spec| spec.text.as_str())
-            .collect();
+        }
+        let specs = request.specs.iter();
+        let title: Vec<&str> = specs.map(|spec| spec.text.as_str()).collect();
         self.flame_graph
             .write(path, &title.join(", "))
             .with_context(|| format!("failed to write the flame graph {}", path.display()))

@@ -3,7 +3,9 @@
 use std::{
     future::{pending, poll_fn},
     io,
+    mem::MaybeUninit,
     os::fd::{AsFd as _, AsRawFd, FromRawFd as _, OwnedFd},
+    ptr,
     task::{self, Poll},
     time::Duration,
 };
@@ -40,34 +42,42 @@ pub enum Event {
 pub struct StopSignals(Vec<Signal>);
 
 impl StopSignals {
-    /// Catches them from now on.
+    /// Catches them from now on, but for those that whoever started us has ignored: `nohup` is to
+    /// outlive the terminal, a script's `funccount … &` the Ctrl-C for what is in front of it.
     ///
     /// # Errors
     ///
     /// When handlers can't be installed.
     pub fn catch() -> io::Result<Self> {
-        [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-            SignalKind::quit(),
-        ]
-        .into_iter()
-        .map(signal)
-        .collect::<io::Result<_>>()
-        .map(Self)
+        let mut signals = Vec::new();
+        for number in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+            if !is_ignored(number)? {
+                signals.push(signal(SignalKind::from_raw(number))?);
+            }
+        }
+        Ok(Self(signals))
     }
 
     /// The next one.
     pub async fn next(&mut self) {
-        let [interrupt, terminate, hangup, quit] = self.0.as_mut_slice() else {
-            return pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => (),
-            _ = terminate.recv() => (),
-            _ = hangup.recv() => (),
-            _ = quit.recv() => (),
+        poll_fn(|context| {
+            let mut polled = self.0.iter_mut().map(|signal| signal.poll_recv(context));
+            match polled.any(|signal| signal.is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+}
+
+fn is_ignored(signal: libc::c_int) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: no action is set, and the pointer is to a local, which is read only if it was filled in.
+    unsafe {
+        match libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) {
+            0 => Ok(action.assume_init().sa_sigaction == libc::SIG_IGN),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 }
@@ -141,7 +151,7 @@ impl Targets {
     /// When one can't be watched, or has ended.
     pub fn watch(pids: &[u32], tid: Option<u32>) -> io::Result<Self> {
         let processes = pids.iter().map(|&pid| {
-            let descriptor = open_process(pid).map_err(|error| gone(error, "process", pid))?;
+            let descriptor = open_process(pid).map_err(|error| unwatched(error, "process", pid))?;
             Ok(Process {
                 pid,
                 descriptor: register(descriptor, Interest::READABLE)?,
@@ -149,7 +159,7 @@ impl Targets {
             })
         });
         let thread = tid.map(|tid| {
-            let thread = Thread::watch(tid).map_err(|error| gone(error, "thread", tid))?;
+            let thread = Thread::watch(tid).map_err(|error| unwatched(error, "thread", tid))?;
             register(thread, Interest::READABLE)
         });
         Ok(Self {
@@ -237,12 +247,12 @@ fn open_process(pid: u32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// What failed to be watched has ended, if the kernel says that there is none.
-fn gone(error: io::Error, what: &str, number: u32) -> io::Error {
-    match error.raw_os_error() {
-        Some(libc::ESRCH) => io::Error::other(format!("{what} {number} has ended")),
-        _ => error,
-    }
+/// What failed to be watched, which has ended if the kernel says that there is none.
+fn unwatched(error: io::Error, what: &str, number: u32) -> io::Error {
+    io::Error::other(match error.raw_os_error() {
+        Some(libc::ESRCH) => format!("{what} {number} has ended"),
+        _ => format!("{what} {number}: {error}"),
+    })
 }
 
 /// Waits for one event after the other.
@@ -259,7 +269,7 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// Starts the clocks.
+    /// Starts the clocks. What is further off than they reach never comes.
     #[must_use]
     pub fn start(
         signals: StopSignals,
@@ -271,8 +281,8 @@ impl Waiter {
         Self {
             signals,
             interval,
-            next_interval: interval.map(|interval| now + interval),
-            deadline: duration.map(|duration| now + duration),
+            next_interval: interval.and_then(|interval| now.checked_add(interval)),
+            deadline: duration.and_then(|duration| now.checked_add(duration)),
             targets,
             reader: watch_stdout(),
             records: None,
@@ -291,7 +301,8 @@ impl Waiter {
         Ok(())
     }
 
-    /// The next event. An interval that ends with the whole time is the end, not an interval.
+    /// The next event. An interval that ends with the whole time is the end, not an interval; several
+    /// that have ended since the last call are one.
     ///
     /// # Errors
     ///
@@ -310,13 +321,22 @@ impl Waiter {
             () = until(self.tick.map(|tick| Instant::now() + tick)) => Ok(Event::Records),
             () = until(interval) => {
                 self.next_interval = match (interval, self.interval) {
-                    (Some(last), Some(step)) => Some(last + step),
+                    (Some(last), Some(step)) => end_after(Instant::now(), last, step),
                     _ => None,
                 };
                 Ok(Event::Interval)
             }
         }
     }
+}
+
+/// The first end of an interval after `now`, of those that lie `step` apart from `last` on.
+///
+/// Those before have been missed: we were stopped, or nobody read what we wrote.
+fn end_after(now: Instant, last: Instant, step: Duration) -> Option<Instant> {
+    let since = now.duration_since(last).as_nanos();
+    let into = since.checked_rem(step.as_nanos())?;
+    now.checked_add(step - Duration::from_nanos_u128(into))
 }
 
 async fn until(time: Option<Instant>) {
@@ -368,5 +388,37 @@ async fn reader_gone(reader: Option<&AsyncFd<OwnedFd>>) {
     };
     if reader.ready(Interest::ERROR).await.is_err() {
         pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_that_were_missed_are_not_made_up_for() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs_f64(seconds);
+        let step = Duration::from_secs(2);
+        for (now, next) in [
+            (0.0, 2.0),
+            (0.5, 2.0),
+            (1.75, 2.0),
+            (2.0, 4.0),
+            (601.0, 602.0),
+        ] {
+            assert_eq!(
+                end_after(after(now), start, step),
+                Some(after(next)),
+                "{now}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_further_off_than_clocks_reach_never_comes() {
+        let now = Instant::now();
+        assert_eq!(end_after(now, now, Duration::MAX), None);
+        assert_eq!(end_after(now, now, Duration::ZERO), None);
     }
 }

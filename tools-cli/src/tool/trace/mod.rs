@@ -25,9 +25,9 @@ use crate::{
     collect::{Events, Processes},
     compile::PidNamespace,
     kernel::pid_namespace,
-    load::{Body, MapSizes},
+    load::{Body, Functions, MapSizes},
     render::EventTable,
-    resolve::Resolved,
+    resolve::{Probe, Resolved},
     spec::TraceSpec,
 };
 
@@ -79,78 +79,110 @@ pub async fn run(
     options: &Options,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Status> {
-    if !options.not_needed.is_empty() {
-        let flags = options.not_needed.join(", ");
-        console.say(format_args!(
-            "note: {flags} not needed: types and symbols are read from the kernel and from programs"
-        ));
-    }
+    tell_not_needed(options, console);
     let resolved = session::resolve(request, console)?;
-    let common = Common {
-        text_bytes: options.text_bytes,
-        pid_namespace: pid_namespace()?,
-    };
-    let working = console.progress.working("reading types");
-    let prepared = prepare::prepare(resolved.probes, &options.specs, common)?;
-    drop(working);
+    let prepared = compile(resolved.probes, options, console)?;
     if options.show_program || options.dry_run {
         show(&prepared, &options.specs, console);
     }
     if options.dry_run {
         return Ok(Status::Done);
     }
-    let Prepared {
-        probes,
-        bodies,
-        functions,
-    } = prepared;
-    let saves_at_entry = bodies.iter().any(|body| matches!(body, Body::Entry(_)));
-    let mut report = Report::new(options, &bodies, &functions, needs_processes(options)?);
-    let plan = Plan {
-        bodies: Bodies::Each(bodies),
-        functions,
-        settings: options.settings(),
-        sizes: MapSizes {
-            stack_bytes: DEPTH * 8,
-            events_bytes: options.buffer_bytes,
-            calls: if saves_at_entry { CALLS } else { 1 },
-            ..MapSizes::default()
-        },
+    let (bodies, functions) = (&prepared.bodies, &prepared.functions);
+    let mut report = Report::new(options, bodies, functions, needs_processes(options)?);
+    let plan = options.plan(prepared.bodies, prepared.functions);
+    let resolved = Resolved {
+        probes: prepared.probes,
+        ..resolved
     };
-    let resolved = Resolved { probes, ..resolved };
     let mut session = Session::start(request, resolved, plan, console).await?;
+    let ended = write(&mut report, &mut session, console).await;
+    session.finish(ended, console)
+}
+
+fn tell_not_needed(options: &Options, console: &mut Console<'_>) {
+    if !options.not_needed.is_empty() {
+        let flags = options.not_needed.join(", ");
+        console.say(format_args!(
+            "note: {flags} not needed: types and symbols are read from the kernel and from programs"
+        ));
+    }
+}
+
+/// Compiles what the probes are to tell.
+fn compile(
+    probes: Vec<Probe>,
+    options: &Options,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Prepared> {
+    let common = Common {
+        text_bytes: options.text_bytes,
+        pid_namespace: pid_namespace()?,
+    };
+    let _working = console.progress.working("reading types");
+    prepare::prepare(probes, &options.specs, common)
+}
+
+/// Writes a header, events until something ends it, and what is only known at the end.
+async fn write(
+    report: &mut Report<'_>,
+    session: &mut Session,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Event> {
     let mut events = Events::open(session.maps())?;
     session.watch(events.as_fd(), TICK)?;
-    report.begin(&session, console)?;
+    report.begin(session, console)?;
     let started = Instant::now();
-    let ended = loop {
-        let event = session.next(console).await?;
-        if event == Event::ReaderGone {
-            break event;
-        }
-        if event != Event::Records {
-            report.finish(&mut events, console)?;
-            break event;
-        }
-        report.write(&mut events, console)?;
-        if report.is_done() {
-            break Event::Elapsed;
-        }
-    };
+    let ended = write_events(report, &mut events, session, console).await?;
     if ended != Event::ReaderGone {
-        report.write_counts(console)?;
-        report.write_lost(session.lost(Loss::Event)?, console)?;
-        report.tell_hidden_names(console);
+        report.end(session.lost(Loss::Event)?, console)?;
     }
     console.detail(format_args!(
         "{} events in {:.1?}",
         report.shown(),
         started.elapsed()
     ));
-    session.finish(ended, console)
+    Ok(ended)
+}
+
+/// Writes events until something ends it.
+async fn write_events(
+    report: &mut Report<'_>,
+    events: &mut Events,
+    session: &mut Session,
+    console: &mut Console<'_>,
+) -> anyhow::Result<Event> {
+    loop {
+        match session.next(console).await? {
+            Event::ReaderGone => return Ok(Event::ReaderGone),
+            Event::Records => report.write(events, console)?,
+            ended => {
+                report.write_rest(events, console)?;
+                return Ok(ended);
+            }
+        }
+        if report.is_done() {
+            return Ok(Event::Elapsed);
+        }
+    }
 }
 
 impl Options {
+    fn plan(&self, bodies: Vec<Body>, functions: Vec<Functions>) -> Plan {
+        let saves_at_entry = bodies.iter().any(|body| matches!(body, Body::Entry(_)));
+        Plan {
+            bodies: Bodies::Each(bodies),
+            functions,
+            settings: self.settings(),
+            sizes: MapSizes {
+                stack_bytes: DEPTH * 8,
+                events_bytes: self.buffer_bytes,
+                calls: if saves_at_entry { CALLS } else { 1 },
+                ..MapSizes::default()
+            },
+        }
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             kernel_stack: self.kernel_stack.into(),

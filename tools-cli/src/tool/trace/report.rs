@@ -107,7 +107,7 @@ impl<'a> Report<'a> {
     }
 
     /// Writes what there is at the end, and not what goes on to come.
-    pub(super) fn finish(
+    pub(super) fn write_rest(
         &mut self,
         events: &mut Events,
         console: &mut Console<'_>,
@@ -115,11 +115,22 @@ impl<'a> Report<'a> {
         self.write_all(events.take_rest(), console)
     }
 
-    /// Tells why functions of the kernel have no names, if they could have some.
-    pub(super) fn tell_hidden_names(&self, console: &mut Console<'_>) {
+    /// Writes what is only known at the end: how often each event was seen if they are counted, and how
+    /// many were `lost`. Tells why functions of the kernel have no names, if they could have some.
+    pub(super) fn end(&mut self, lost: u64, console: &mut Console<'_>) -> anyhow::Result<()> {
+        match self.options.table.json {
+            true => self.counts.write_json(&mut self.lines),
+            false => self.counts.write(&mut self.lines),
+        }
+        // People are told elsewhere.
+        if self.options.table.json && lost > 0 {
+            self.lines.push_str(&format!("{{\"lost\":{lost}}}\n"));
+        }
+        self.flush(console)?;
         if let Some(note) = self.namer.symbolizer.hidden_kernel() {
             console.say(note);
         }
+        Ok(())
     }
 
     fn write_all<'b>(
@@ -192,27 +203,6 @@ impl<'a> Report<'a> {
             self.counts.add(&self.lines);
             self.lines.clear();
         }
-    }
-
-    /// Writes for programs how many events there was no room for; people are told elsewhere.
-    pub(super) fn write_lost(
-        &mut self,
-        count: u64,
-        console: &mut Console<'_>,
-    ) -> anyhow::Result<()> {
-        if self.options.table.json && count > 0 {
-            self.lines.push_str(&format!("{{\"lost\":{count}}}\n"));
-        }
-        self.flush(console)
-    }
-
-    /// Writes how often each event was seen, if they are counted.
-    pub(super) fn write_counts(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
-        match self.options.table.json {
-            true => self.counts.write_json(&mut self.lines),
-            false => self.counts.write(&mut self.lines),
-        }
-        self.flush(console)
     }
 }
 
