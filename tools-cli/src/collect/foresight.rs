@@ -34,13 +34,14 @@ impl Foresight {
         let tables = MapData::from_fd(maps.duplicate(MapName::Tables)?)?;
         let tables = Array::try_from(Map::Array(tables))?;
         let rules = MapData::from_fd(maps.duplicate(MapName::Rules)?)?;
-        // What fails there leaves it to the kernel, as if there were no tables.
+        // What fails there, or that there can be no thread, leaves it to the kernel, as if there were no
+        // tables.
         let teller = thread::Builder::new()
             .name("foresight".to_owned())
-            .spawn(move || tell(tables).is_ok_and(|is_told| is_told))?;
+            .spawn(move || tell(tables).is_ok_and(|is_told| is_told));
         Ok(Self {
             rules: Array::try_from(Map::Array(rules))?,
-            teller: Some(teller),
+            teller: teller.ok(),
         })
     }
 
