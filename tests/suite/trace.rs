@@ -290,6 +290,20 @@ fn json_has_typed_values() {
 }
 
 #[test]
+fn messages_of_the_same_place_are_all_shown() {
+    let first = function(r#"pk_work (arg1 == 1) "first""#);
+    let second = function(r#"pk_work (arg1 == 2) "second""#);
+    let calls = fixture("calls");
+    let event = r#"t:sched:sched_process_exit "exit""#;
+    let finished = Finished::of(trace(&[
+        &first, &second, event, event, "--", &calls, "work", "3",
+    ]));
+    let mut shown = messages(&finished);
+    shown.sort();
+    assert_eq!(shown, ["exit", "exit", "first", "second"], "{finished:#?}");
+}
+
+#[test]
 fn several_probes_of_different_kinds() {
     let function = function(r#"pk_work (arg1 == 2) "function""#);
     let calls = fixture("calls");

@@ -66,6 +66,12 @@ pub fn escape(text: &str) -> impl fmt::Display + '_ {
     })
 }
 
+/// Whether [`escape`] leaves the character as it is.
+pub(crate) fn is_harmless(character: char) -> bool {
+    // Most of all texts.
+    matches!(character, ' '..='~') || escaped(character).eq([character])
+}
+
 fn escaped(character: char) -> impl Iterator<Item = char> {
     // `escape_debug` would also put a backslash before these, which are harmless and frequent in
     // regular expressions.

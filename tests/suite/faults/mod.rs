@@ -8,6 +8,7 @@ mod losses;
 mod machine;
 mod memory;
 mod outputs;
+mod room;
 mod targets;
 mod threads;
 

@@ -17,14 +17,47 @@ use crate::{
         bpf::{self, ProgramKind},
         kprobes,
         perf::{self, Event, Source},
+        release::Release,
     },
     privilege,
     resolve::{AttachPoint, KernelPoint, UserPoint},
     spec::Moment,
 };
 
+/// Since this release there are links to perf events (commit b89fbfbb854c).
+const PERF_EVENT_LINKS: Release = Release {
+    major: 5,
+    minor: 15,
+};
+
 /// Failures with no success before, after which the way itself is at fault.
 const HOPELESS: usize = 32;
+
+/// Why a site was not attached.
+enum Unattached<'a> {
+    /// None would be.
+    Way(WayError),
+    /// This one was not.
+    Site(Failure<'a>),
+}
+
+impl<'a> Unattached<'a> {
+    /// What the kernel says of a site's event, or of giving it a program.
+    fn new(site: Site<'a>, error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            // Nor would there be descriptors for what is read later.
+            Some(libc::EMFILE | libc::ENFILE) => Self::Way(WayError::Unsupported(format!(
+                "{error}: each place takes some; raise the hard limit (ulimit -Hn)"
+            ))),
+            // `BPF_TRACE_MAX_PROGS` (kernel/trace/bpf_trace.c).
+            Some(libc::E2BIG) => Self::Site(Failure::of_way(
+                site,
+                "64 programs are attached to it already, and no more can be",
+            )),
+            _ => Self::Site(failure(site, error)),
+        }
+    }
+}
 
 pub(super) fn attach_with_cookies<'a>(
     way: Way,
@@ -37,15 +70,23 @@ pub(super) fn attach_with_cookies<'a>(
     let program = context.load(program_kind(first.point), sites)?;
     let mut outcome = attach_each(way, sites, context, &mut |event, site| {
         let link = bpf::link_perf_event(program.as_fd(), event.as_fd(), site.cookie());
-        // The event is good, so it is the link that this kernel does not know.
-        let link = link.map_err(|error| {
-            WayError::Unsupported(format!("no links to perf events before 5.15 ({error})"))
-        })?;
-        perf::enable(event.as_fd()).map_err(|error| WayError::Unsupported(error.to_string()))?;
+        let link = link.map_err(|error| unlinked(site, &error))?;
+        perf::enable(event.as_fd()).map_err(|error| Unattached::new(site, &error))?;
         Ok(Link::BpfToEvent { link, event })
     })?;
     outcome.programs.push(program);
     Ok(outcome)
+}
+
+/// Older kernels say no more than EINVAL of what they do not know.
+fn unlinked<'a>(site: Site<'a>, error: &io::Error) -> Unattached<'a> {
+    let is_old = Release::current().is_ok_and(|release| release < PERF_EVENT_LINKS);
+    match error.raw_os_error() {
+        Some(libc::EINVAL) if is_old => Unattached::Way(WayError::Unsupported(format!(
+            "no links to perf events before {PERF_EVENT_LINKS} ({error})"
+        ))),
+        _ => Unattached::new(site, error),
+    }
 }
 
 pub(super) fn attach_program_each<'a>(
@@ -56,9 +97,10 @@ pub(super) fn attach_program_each<'a>(
     let mut programs = Vec::new();
     let mut outcome = attach_each(way, sites, context, &mut |event, site| {
         let kind = program_kind(site.point);
-        let program = context.loader.load_for(context.body, kind, site.cookie())?;
-        set_and_enable(event.as_fd(), program.as_fd())
-            .map_err(|error| WayError::Unsupported(error.to_string()))?;
+        let program = context.loader.load_for(context.body, kind, site.cookie());
+        let program = program.map_err(|error| Unattached::Way(error.into()))?;
+        let enabled = set_and_enable(event.as_fd(), program.as_fd());
+        enabled.map_err(|error| Unattached::new(site, &error))?;
         programs.push(program);
         Ok(Link::Event(event))
     })?;
@@ -71,13 +113,12 @@ fn set_and_enable(event: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
     perf::enable(event)
 }
 
-/// Opens an event for each site and gives it to `link`. That an event can't be opened is the
-/// site's fault; that it can't be linked is the way's.
+/// Opens an event for each site and gives it to `link`.
 fn attach_each<'a>(
     way: Way,
     sites: &[Site<'a>],
     context: &Context<'_>,
-    link: &mut dyn FnMut(OwnedFd, Site<'a>) -> Result<Link, WayError>,
+    link: &mut dyn FnMut(OwnedFd, Site<'a>) -> Result<Link, Unattached<'a>>,
 ) -> Result<Outcome<'a>, WayError> {
     let mut outcome = Outcome::default();
     let Some(first) = sites.first() else {
@@ -85,11 +126,14 @@ fn attach_each<'a>(
     };
     let source = source(first.point).map_err(|error| WayError::Unsupported(error.to_string()))?;
     let mut pace = Pace::start(context.observer, way, sites.len());
-    for site in sites {
+    for &site in sites {
         pace.step()?;
-        match event(site.point).and_then(|event| source.open(&event)) {
-            Ok(event) => outcome.links.push(link(event, *site)?),
-            Err(error) => outcome.failed.push(failure(*site, &error)),
+        let event = event(site.point).and_then(|event| source.open(&event));
+        let event = event.map_err(|error| Unattached::new(site, &error));
+        match event.and_then(|event| link(event, site)) {
+            Ok(link) => outcome.links.push(link),
+            Err(Unattached::Way(error)) => return Err(error),
+            Err(Unattached::Site(failure)) => outcome.failed.push(failure),
         }
         if outcome.links.is_empty() && outcome.failed.len() >= HOPELESS {
             let reason = outcome.failed[0].reason.clone();

@@ -6,7 +6,7 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::{
-    Escaped, Format,
+    Escaped, Format, json,
     terminal::{BAD, DOUBTFUL, GOOD, styled},
 };
 
@@ -107,10 +107,7 @@ pub fn write_checks(
 ) -> io::Result<()> {
     for check in checks {
         match format {
-            Format::Json => {
-                serde_json::to_writer(&mut *out, check)?;
-                writeln!(out)?;
-            }
+            Format::Json => json::write_line(out, check)?,
             Format::Text => write_text(out, in_colour, check)?,
         }
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Local};
 use probes_common::{By, COMM_BYTES};
 use serde::Serialize;
 
-use super::{CommandName, Escaped};
+use super::{CommandName, Escaped, json};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,8 +157,7 @@ impl CountTable {
                     .map_or_else(JsonGroup::default, |(by, group)| JsonGroup::new(by, group)),
                 count: row.count,
             };
-            serde_json::to_writer(&mut *out, &row)?;
-            writeln!(out)?;
+            json::write_line(out, &row)?;
         }
         Ok(())
     }

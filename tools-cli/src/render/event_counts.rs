@@ -4,6 +4,8 @@ use std::{collections::HashMap, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
+use super::json;
+
 /// How often the same was told.
 #[derive(Clone, Debug, Default)]
 pub struct EventCounts {
@@ -40,7 +42,7 @@ impl EventCounts {
                 continue;
             };
             object.insert("count".to_owned(), count.into());
-            let _ = writeln!(out, "{}", Value::Object(object));
+            json::push_line(out, &object);
         }
     }
 

@@ -8,7 +8,15 @@ use std::{
 use chrono::Local;
 use serde_json::{Map, Value as Json, json};
 
-use super::{CommandName, Escaped, EventCounts, Value, push_escaped};
+use super::{
+    CommandName, Escaped, EventCounts, Value,
+    json::{Frame, push_line},
+    push_escaped,
+};
+use crate::{
+    compile::{Slot, SlotKind},
+    symbolize::Symbol,
+};
 
 /// What the first column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,16 +61,16 @@ pub struct EventLine<'a> {
     pub tid: u32,
     /// Its name.
     pub comm: CommandName,
-    /// The function or event, as [`function_column`] makes it.
-    pub function: &'a str,
+    /// The function or event.
+    pub function: &'a FunctionName,
     /// The message.
     pub message: &'a str,
-    /// The values in it, by name; only objects have them.
-    pub values: Vec<(&'a str, Value<'a>)>,
+    /// The values in it, and what they are; only objects have them.
+    pub values: Vec<(&'a Slot, Value<'a>)>,
     /// The frames of the kernel's part of the stack: address and symbol.
-    pub kernel_stack: &'a [(u64, String)],
+    pub kernel_stack: &'a [(u64, Symbol)],
     /// Those of the program's part.
-    pub user_stack: &'a [(u64, String)],
+    pub user_stack: &'a [(u64, Symbol)],
 }
 
 impl EventTable {
@@ -105,7 +113,7 @@ impl EventTable {
             let _ = write!(out, "{:<3} ", line.cpu);
         }
         out.push_str(columns.task(line.pid, line.tid, line.comm));
-        out.push_str(line.function);
+        out.push_str(&line.function.column);
         out.push(' ');
         out.push_str(line.message);
         out.push('\n');
@@ -146,22 +154,22 @@ impl EventTable {
         set("pid", line.pid.into());
         set("tid", line.tid.into());
         set("comm", line.comm.text().into());
-        set("probe", line.function.trim_end().into());
+        set("probe", line.function.name.as_str().into());
         set("message", line.message.into());
         let values = line
             .values
             .into_iter()
-            .map(|(name, value)| (name.to_owned(), json_value(&value)));
+            .map(|(slot, value)| (slot.name.clone(), json_value(&slot.kind, &value)));
         set("values", Json::Object(values.collect()));
         for (key, stack) in [("kernel", line.kernel_stack), ("user", line.user_stack)] {
             if !stack.is_empty() {
-                let frames = stack
-                    .iter()
-                    .map(|(address, symbol)| json!({"address": address, "symbol": symbol}));
+                let frames = stack.iter();
+                let frames =
+                    frames.map(|(address, symbol)| json!(Frame::new(Some(*address), symbol)));
                 set(key, frames.collect());
             }
         }
-        let _ = writeln!(out, "{}", Json::Object(object));
+        push_line(out, &object);
     }
 
     fn unix_ns(&self, time_ns: u64) -> u64 {
@@ -191,19 +199,36 @@ impl Columns {
     }
 }
 
-/// The column of a function's or event's name.
-#[must_use]
-pub fn function_column(name: &str) -> String {
-    format!("{:<16}", Escaped(name))
+/// The name of a function or event, also as its column: it is the same in many lines.
+#[derive(Clone, Debug)]
+pub struct FunctionName {
+    name: String,
+    column: String,
+}
+
+impl FunctionName {
+    /// Makes the column of a name.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            column: format!("{:<16}", Escaped(name)),
+        }
+    }
 }
 
 fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
-fn json_value(value: &Value<'_>) -> Json {
+fn json_value(kind: &SlotKind, value: &Value<'_>) -> Json {
     match value {
-        Value::Integer(number) => (*number).into(),
+        Value::Integer(number) => match kind {
+            SlotKind::Integer {
+                is_signed: true, ..
+            } => (*number).into(),
+            _ => number.cast_unsigned().into(),
+        },
         Value::Text(text) => {
             let mut shown = String::new();
             match str::from_utf8(text) {
@@ -230,14 +255,34 @@ mod tests {
         to_unix_ns: 1_700_000_000_000_000_000,
     };
 
-    fn written(table: EventTable, stack: &[(u64, String)]) -> String {
+    fn slot(name: &str, kind: SlotKind) -> Slot {
+        Slot {
+            offset: 8,
+            kind,
+            name: name.to_owned(),
+            constants: Vec::new(),
+        }
+    }
+
+    fn written(table: EventTable, stack: &[(u64, Symbol)]) -> String {
         let mut out = String::new();
-        let function = function_column("vfs_read");
-        let values = vec![
-            ("n", Value::Integer(-1)),
-            ("text", Value::Text(b"a\xff")),
-            ("gone", Value::Unreadable(None)),
+        let function = FunctionName::new("vfs_read");
+        let integer = |is_signed| SlotKind::Integer {
+            bytes: 8,
+            is_signed,
+        };
+        let slots = [
+            (slot("n", integer(true)), Value::Integer(-1)),
+            (slot("size", integer(false)), Value::Integer(-1)),
+            (slot("file", SlotKind::Pointer), Value::Integer(i64::MIN)),
+            (
+                slot("text", SlotKind::Text { capacity: 8 }),
+                Value::Text(b"a\xff"),
+            ),
+            (slot("gone", integer(true)), Value::Unreadable(None)),
         ];
+        let values = slots.iter().map(|(slot, value)| (slot, value.clone()));
+        let values = values.collect();
         let line = EventLine {
             time_ns: 1_250_000_000,
             cpu: 3,
@@ -252,6 +297,15 @@ mod tests {
         };
         table.write(&mut out, &mut Columns::default(), line);
         out
+    }
+
+    fn vfs_read() -> Symbol {
+        Symbol {
+            name: Some("vfs_read".to_owned()),
+            offset: 0,
+            module: None,
+            is_inlined: false,
+        }
     }
 
     fn header(table: EventTable, has_messages: bool) -> String {
@@ -288,7 +342,7 @@ mod tests {
 
     #[test]
     fn stacks_are_below_their_event() {
-        let stack = [(0xff, "vfs_read+0x0".to_owned())];
+        let stack = [(0xff, vfs_read())];
         assert!(written(TABLE, &stack).ends_with("n = 1\n        vfs_read+0x0\n\n"));
         let table = EventTable {
             addresses: true,
@@ -305,11 +359,22 @@ mod tests {
             ..TABLE
         };
         assert_eq!(header(table, true), "");
-        let row: Json = serde_json::from_str(&written(table, &[])).expect("an object");
+        let row: Json =
+            serde_json::from_str(&written(table, &[(0xff, vfs_read())])).expect("an object");
         assert_eq!(row["comm"], "evil\u{1b}");
         assert_eq!(
             row["values"],
-            json!({"n": -1, "text": "a\\xff", "gone": null})
+            json!({
+                "n": -1,
+                "size": u64::MAX,
+                "file": 1_u64 << 63,
+                "text": "a\\xff",
+                "gone": null,
+            })
+        );
+        assert_eq!(
+            row["kernel"],
+            json!([{"symbol": "vfs_read", "offset": 0, "address": 255}])
         );
         assert_eq!(row["probe"], "vfs_read");
         assert_eq!(row["cpu"], 3);

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::{Escaped, Format};
+use super::{Escaped, Format, json};
 use crate::types::{Declaration, Declared};
 
 /// A probe as it is listed.
@@ -191,10 +191,7 @@ pub fn write_probes(out: &mut dyn Write, format: Format, probes: &[ListedProbe])
     for probe in probes {
         match format {
             Format::Text => write_text(&mut out, probe)?,
-            Format::Json => {
-                serde_json::to_writer(&mut out, probe)?;
-                writeln!(out)?;
-            }
+            Format::Json => json::write_line(&mut out, probe)?,
         }
     }
     out.flush()

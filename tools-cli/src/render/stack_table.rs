@@ -10,7 +10,7 @@ use chrono::{DateTime, Local};
 use probes_common::COMM_BYTES;
 use serde::Serialize;
 
-use super::Escaped;
+use super::{Escaped, json};
 use crate::symbolize::Symbol;
 
 /// How stacks are written.
@@ -93,21 +93,8 @@ struct JsonRow<'a> {
     pid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comm: Option<String>,
-    kernel: Vec<JsonFrame<'a>>,
-    user: Vec<JsonFrame<'a>>,
-}
-
-#[derive(Serialize)]
-struct JsonFrame<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    symbol: Option<&'a str>,
-    offset: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    module: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<u64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    inlined: bool,
+    kernel: Vec<json::Frame<'a>>,
+    user: Vec<json::Frame<'a>>,
 }
 
 impl StackTable {
@@ -244,25 +231,19 @@ fn write_json(out: &mut dyn Write, time: DateTime<Local>, rows: &[StackRow<'_>])
             count: row.count,
             pid: (row.pid != 0).then_some(row.pid),
             comm: (row.comm.0[0] != 0).then(|| row.comm.text()),
-            kernel: row.kernel.iter().map(JsonFrame::new).collect(),
-            user: row.user.iter().map(JsonFrame::new).collect(),
+            kernel: json_frames(&row.kernel),
+            user: json_frames(&row.user),
         };
-        serde_json::to_writer(&mut *out, &row)?;
-        writeln!(out)?;
+        json::write_line(out, &row)?;
     }
     Ok(())
 }
 
-impl<'a> JsonFrame<'a> {
-    fn new(frame: &NamedFrame<'a>) -> Self {
-        Self {
-            symbol: frame.symbol.name.as_deref(),
-            offset: frame.symbol.offset,
-            module: frame.symbol.module.as_deref(),
-            address: frame.address,
-            inlined: frame.symbol.is_inlined,
-        }
-    }
+fn json_frames<'a>(frames: &[NamedFrame<'a>]) -> Vec<json::Frame<'a>> {
+    let frames = frames.iter();
+    frames
+        .map(|frame| json::Frame::new(frame.address, frame.symbol))
+        .collect()
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Scope {
 /// What a list of specs stands for.
 #[derive(Clone, Debug, Default)]
 pub struct Resolved {
-    /// The probes; no attach point is in two of them.
+    /// The probes; each spec has an attach point once.
     pub probes: Vec<Probe>,
     /// What matched and is not probed, and why.
     pub left_out: Vec<Skipped>,
@@ -182,6 +182,27 @@ pub fn files_of(pid: u32) -> Result<Vec<PathBuf>, Error> {
     Ok(files.into_iter().map(|file| file.target.shown).collect())
 }
 
+impl Resolved {
+    /// What is counted: places that several specs mean are left to the first.
+    #[must_use]
+    pub fn counted_once(self) -> Self {
+        Self {
+            probes: without_repeats(self.probes.into_iter()),
+            ..self
+        }
+    }
+}
+
+/// Leaves each place to the first probe that has it, and out those that have none then.
+fn without_repeats(probes: impl Iterator<Item = Probe>) -> Vec<Probe> {
+    let mut seen = HashSet::new();
+    let probes = probes.map(|mut probe| {
+        probe.points.retain(|point| seen.insert(point.clone()));
+        probe
+    });
+    probes.filter(|probe| !probe.points.is_empty()).collect()
+}
+
 fn tracefs_hint(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(libc::ENODEV) => "; this kernel is built without tracing".to_owned(),
@@ -196,7 +217,6 @@ fn tracefs_hint(error: &io::Error) -> String {
 /// When one of them stands for nothing, or what is needed to tell can't be read.
 pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
     let mut resolved = Resolved::default();
-    let mut seen = HashSet::new();
     for (number, spec) in specs.iter().enumerate() {
         let found = match &spec.target {
             Target::KernelFunction(function) => kernel::find(function)?,
@@ -208,14 +228,12 @@ pub fn resolve(specs: &[ProbeSpec], scope: &Scope) -> Result<Resolved, Error> {
                 probe,
             } => usdt::find(binary, provider.as_ref(), probe, scope)?,
         };
-        for mut probe in found.probes {
-            // What two specs mean is counted under the first.
-            probe.points.retain(|point| seen.insert(point.clone()));
-            if !probe.points.is_empty() {
-                probe.spec = number;
-                resolved.probes.push(probe);
-            }
-        }
+        let probes = found.probes.into_iter();
+        let probes = probes.map(|probe| Probe {
+            spec: number,
+            ..probe
+        });
+        resolved.probes.extend(without_repeats(probes));
         resolved.left_out.extend(found.left_out);
         resolved.notes.extend(found.notes);
     }

@@ -109,17 +109,11 @@ impl Symbolizer {
 
     /// Finds the names of all frames that have none yet; together, since that is faster.
     pub fn find(&mut self, frames: impl Iterator<Item = Frame>, code: &Code) {
-        // What a runtime had not told yet, it may have told since.
-        self.names.retain(|frame, names| {
-            !matches!(frame.location, Location::Process(..)) || names[0].name.is_some()
-        });
         let mut kernel = Vec::new();
         let mut vdso = Vec::new();
         let mut files: BTreeMap<FileId, Vec<(Frame, u64)>> = BTreeMap::new();
         let mut spaces: BTreeMap<SpaceId, Vec<(Frame, u64)>> = BTreeMap::new();
-        let new: BTreeSet<Frame> = frames
-            .filter(|frame| !self.names.contains_key(frame))
-            .collect();
+        let new: BTreeSet<Frame> = frames.filter(|frame| !self.is_settled(frame)).collect();
         for frame in new {
             let back = u64::from(frame.is_return);
             match frame.location {
@@ -143,6 +137,14 @@ impl Symbolizer {
         for (id, frames) in spaces {
             self.find_compiled(id, &frames, code);
         }
+    }
+
+    /// Whether all is known of a frame that there will ever be.
+    fn is_settled(&self, frame: &Frame) -> bool {
+        // What a runtime had not told yet, it may have told since.
+        let may_be_told = matches!(frame.location, Location::Process(..));
+        let names = self.names.get(frame);
+        names.is_some_and(|names| !may_be_told || names[0].name.is_some())
     }
 
     /// The names of a frame, inlined functions before what they were inlined into; none before it
@@ -169,6 +171,9 @@ impl Symbolizer {
     }
 
     fn find_in_kernel(&mut self, frames: &[(Frame, u64)]) {
+        if frames.is_empty() {
+            return;
+        }
         let source = Source::Kernel(Kernel {
             // An image on disk need not be that of the kernel that runs.
             vmlinux: MaybeDefault::None,

@@ -43,7 +43,7 @@ pub async fn run(
     options: &Options,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Status> {
-    let resolved = session::resolve(request, console)?;
+    let resolved = session::resolve(request, console)?.counted_once();
     let mut session = Session::start(request, resolved, options.plan(), console).await?;
     let ended = count(request, options, &mut session, console).await;
     session.finish(ended, console)

@@ -75,7 +75,7 @@ pub async fn run(
         .then(Processes::watch)
         .transpose()
         .context("failed to watch what processes map")?;
-    let resolved = session::resolve(request, console)?;
+    let resolved = session::resolve(request, console)?.counted_once();
     let plan = options.plan(console);
     let mut session = Session::start(request, resolved, plan, console).await?;
     let ended = count(request, options, processes, &mut session, console).await;

@@ -8,10 +8,10 @@ use crate::{
     compile::{Layout, Piece, Slot},
     load::{Body, Functions},
     render::{
-        Columns, CommandName, EventCounts, EventLine, Names, Value, function_column, write_message,
+        Columns, CommandName, EventCounts, EventLine, FunctionName, Names, Value, write_message,
     },
     spec::format::Form,
-    symbolize::{self, Frame, Symbolizer},
+    symbolize::{self, Frame, Symbol, Symbolizer},
     tool::{Console, UNWRITTEN, session::Session},
 };
 
@@ -25,8 +25,8 @@ pub(super) struct Report<'a> {
     layouts: Vec<Layout>,
     namer: Namer,
     shown: u64,
-    /// The function's column of each probe.
-    functions: Vec<String>,
+    /// What each probe is called.
+    functions: Vec<FunctionName>,
     columns: Columns,
     /// What equal events are counted in, if they are.
     counts: EventCounts,
@@ -88,7 +88,7 @@ impl<'a> Report<'a> {
             session.live_count()
         ));
         let names = session.probes().iter().map(|probe| probe_name(&probe.name));
-        self.functions = names.map(function_column).collect();
+        self.functions = names.map(FunctionName::new).collect();
         let has_messages = self.layouts.iter().any(|layout| !layout.pieces.is_empty());
         self.options
             .table
@@ -178,7 +178,7 @@ impl<'a> Report<'a> {
         }
         let value = |(index, slot)| {
             let slot: &Slot = slot;
-            (slot.name.as_str(), Value::of(layout, index, event.rest))
+            (slot, Value::of(layout, index, event.rest))
         };
         let values = match self.options.table.json {
             true => layout.slots.iter().enumerate().map(value).collect(),
@@ -236,10 +236,10 @@ struct Namer {
 /// The names of the addresses of an event.
 #[derive(Default)]
 struct EventNames {
-    kernel: Vec<(u64, String)>,
-    user: Vec<(u64, String)>,
-    kernel_stack: Vec<(u64, String)>,
-    user_stack: Vec<(u64, String)>,
+    kernel: Vec<(u64, Symbol)>,
+    user: Vec<(u64, Symbol)>,
+    kernel_stack: Vec<(u64, Symbol)>,
+    user_stack: Vec<(u64, Symbol)>,
 }
 
 impl Namer {
@@ -290,7 +290,7 @@ impl Namer {
         names
     }
 
-    fn kernel(&mut self, addresses: impl Iterator<Item = u64>) -> Vec<(u64, String)> {
+    fn kernel(&mut self, addresses: impl Iterator<Item = u64>) -> Vec<(u64, Symbol)> {
         let located = addresses.map(|address| (address, Location::Kernel(address)));
         self.name(located.collect())
     }
@@ -299,7 +299,7 @@ impl Namer {
         &mut self,
         event: &Event<'_>,
         addresses: impl Iterator<Item = u64>,
-    ) -> Vec<(u64, String)> {
+    ) -> Vec<(u64, Symbol)> {
         let Some(processes) = &mut self.processes else {
             return Vec::new();
         };
@@ -313,7 +313,7 @@ impl Namer {
         self.name(located)
     }
 
-    fn name(&mut self, located: Vec<(u64, Location)>) -> Vec<(u64, String)> {
+    fn name(&mut self, located: Vec<(u64, Location)>) -> Vec<(u64, Symbol)> {
         let frames = located
             .iter()
             .enumerate()
@@ -331,7 +331,7 @@ impl Namer {
             .zip(&frames)
             .flat_map(|((address, _), frame)| {
                 let symbols = self.symbolizer.names(frame).iter();
-                symbols.map(|symbol| (*address, symbol.to_string()))
+                symbols.map(|symbol| (*address, symbol.clone()))
             });
         named.collect()
     }
@@ -347,7 +347,7 @@ impl Names for EventNames {
     }
 }
 
-fn find(names: &[(u64, String)], address: u64) -> String {
+fn find(names: &[(u64, Symbol)], address: u64) -> String {
     let found = names.iter().find(|(named, _)| *named == address);
-    found.map_or_else(|| format!("{address:#x}"), |(_, name)| name.clone())
+    found.map_or_else(|| format!("{address:#x}"), |(_, symbol)| symbol.to_string())
 }

@@ -1,0 +1,62 @@
+//! The system has no room for all that is to be attached: the rest is, and what is not is told.
+
+use std::process::Command;
+
+use tests::{
+    kernel::Kernel,
+    process::{Finished, funccount, trace},
+};
+
+use super::fixture;
+
+/// How many places were said to be traced, how many to be skipped, and of how many.
+fn traced_and_skipped(finished: &Finished) -> (usize, usize, usize) {
+    let number = |text: &str| -> usize {
+        let number = text.split(' ').next().expect("a number");
+        number.replace(',', "").parse().expect("a number")
+    };
+    let behind = |text| finished.stderr.rsplit_once(text).expect(text).1;
+    let (skipped, all) = behind("skipped ").split_once(" of ").expect("both");
+    (number(behind("Tracing ")), number(skipped), number(all))
+}
+
+#[test]
+fn that_there_are_too_few_descriptors_is_told() {
+    const DESCRIPTORS: &str = "100";
+
+    // It has a thousand functions.
+    let program = fixture("calls-static");
+    let probe = format!("{program}:*");
+    for way in ["uprobe", "uprobe.single"] {
+        if !Kernel::current().should_attach(way) {
+            continue;
+        }
+        let tool = funccount(&["--attach-with", way, &probe, "--", &program, "work", "3"]);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -n $0; exec \"$@\"", DESCRIPTORS]);
+        limited.arg(tool.get_program()).args(tool.get_args());
+        let finished = Finished::of(limited);
+        finished.assert_failure(1, "Too many open files (os error 24)");
+        assert!(!finished.stderr.contains("before 5.15"), "{finished:#?}");
+    }
+}
+
+#[test]
+fn a_tracepoint_takes_as_many_programs_as_the_kernel_lets_it() {
+    /// `BPF_TRACE_MAX_PROGS`.
+    const MOST: usize = 64;
+
+    let event = |number| format!("t:syscalls:sys_enter_getppid \"number {number}\"");
+    let events: Vec<String> = (0..MOST + 2).map(event).collect();
+    let calls = fixture("calls");
+    let mut arguments = vec!["-v"];
+    arguments.extend(events.iter().map(String::as_str));
+    arguments.extend(["--", &calls, "getppid", "3"]);
+    let finished = Finished::of(trace(&arguments));
+    assert!(finished.status.success(), "{finished:#?}");
+    let (traced, skipped, _) = traced_and_skipped(&finished);
+    assert_eq!((traced, skipped), (MOST, 2), "{finished:#?}");
+    let reason = "64 programs are attached to it already";
+    assert!(finished.stderr.contains(reason), "{finished:#?}");
+    assert_eq!(finished.stdout.matches(" number ").count(), 3 * MOST);
+}
