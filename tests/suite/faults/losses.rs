@@ -3,11 +3,15 @@
 use std::{
     fs, io,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    process::Command,
 };
 
-use tests::process::{Finished, Live, funccount, stackcount};
+use tests::{
+    process::{Finished, Live, Worker, funccount, stackcount},
+    watchdog::wait_until,
+};
 
-use super::{fixture, work, worker};
+use super::{fixture, killed::is_stopped, work, worker};
 use crate::stacks::leaf;
 
 /// Processes that can be followed at a time.
@@ -89,19 +93,16 @@ fn processes_that_are_too_many_to_be_followed_are_told() {
 
 #[test]
 fn stacks_that_come_faster_than_they_are_read_are_counted() {
-    let stacks = fixture("stacks");
-    let arguments = [
-        "-f",
-        "-U",
-        "--buffer",
-        "4",
-        &leaf(),
-        "--",
-        &stacks,
-        "distinct",
-        "20000",
-    ];
-    let finished = Finished::of(stackcount(&arguments));
+    let mut command = Command::new(fixture("stacks"));
+    command.args(["--wait", "distinct", "20000"]);
+    let mut worker = Worker::start(command);
+    let live = Live::start(stackcount(&["-f", "-U", "--buffer", "4", &leaf()]));
+    // Nothing is read as long as the tool is stopped.
+    live.signal(libc::SIGSTOP);
+    wait_until(|| is_stopped(live.pid()));
+    worker.work();
+    live.signal(libc::SIGCONT);
+    let finished = live.interrupt();
     let counts = finished
         .stdout
         .lines()
