@@ -5,9 +5,9 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::OnceLock,
-    thread,
-    time::{Duration, Instant},
 };
+
+use crate::watchdog::wait_until;
 
 /// A setting of the kernel in `/proc/sys`, until this goes.
 #[derive(Debug)]
@@ -39,17 +39,12 @@ impl Drop for Setting {
 
 /// Programs that are gone use a setting until the kernel has freed them, of which nobody is told.
 fn write_when_free(path: &Path, value: &str) -> io::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        match fs::write(path, value) {
-            Err(error)
-                if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline =>
-            {
-                thread::yield_now();
-            }
-            result => return result,
-        }
-    }
+    let mut result = Ok(());
+    wait_until(|| {
+        result = fs::write(path, value);
+        !matches!(&result, Err(error) if error.kind() == io::ErrorKind::ResourceBusy)
+    });
+    result
 }
 
 /// The running kernel.

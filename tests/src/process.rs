@@ -112,12 +112,7 @@ impl Finished {
     /// The events that the tool says the kernel has missed.
     #[must_use]
     pub fn missed(&self) -> u64 {
-        let mut lines = self.stderr.lines().rev();
-        let number = lines.find_map(|line| {
-            let (number, _) = line.strip_prefix("missed ")?.split_once(' ')?;
-            number.replace(',', "").parse().ok()
-        });
-        number.unwrap_or(0)
+        told(&self.stderr, "missed ").unwrap_or(0)
     }
 
     /// Asserts a failure that ends with `status` and says `text`, without a panic.
@@ -130,6 +125,15 @@ impl Finished {
         assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
         assert!(!self.stderr.contains("panicked"), "{self:#?}");
     }
+}
+
+/// The number behind `text` at the start of a line, the last if there are several.
+#[must_use]
+pub fn told(messages: &str, text: &str) -> Option<u64> {
+    messages.lines().rev().find_map(|line| {
+        let (number, _) = line.strip_prefix(text)?.split_once(' ')?;
+        number.replace(',', "").parse().ok()
+    })
 }
 
 /// The rows of funccount's tables.

@@ -73,6 +73,16 @@ fn each_process_and_the_name_that_it_has() {
 }
 
 #[test]
+fn each_cpu_has_its_row() {
+    let calls = calls();
+    let script = format!("taskset -c 0 {calls} work 11; taskset -c 1 {calls} work 7");
+    let probe = format!("{calls}:pk_work");
+    let finished = by("cpu", &[], &probe, &["sh", "-c", &script]);
+    let expected = [("0".to_owned(), 11), ("1".to_owned(), 7)];
+    assert_eq!(sums(&rows(&finished), "cpu"), expected.into());
+}
+
+#[test]
 fn ten_million_events_by_cpu_lose_nothing_while_intervals_end() {
     let calls = calls();
     let command = [&calls, "getppid", "1250000", "8"];

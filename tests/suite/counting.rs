@@ -134,16 +134,17 @@ fn only_the_highest_counts_are_shown_when_asked() {
 fn kernel_functions_are_counted_exactly_by_all_threads_at_once() {
     let calls = fixtures::path("calls");
     let calls = calls.to_str().expect("text");
-    let arguments = ["sched_getaffinity", "--", calls, "affinity", "100000", "8"];
-    let finished = Finished::of(funccount(&arguments));
-    if Kernel::current().should_attach("kprobe.single") {
-        assert_eq!(
-            finished.count("sched_getaffinity"),
-            800_000,
-            "{finished:#?}"
-        );
-    } else {
-        finished.assert_failure(1, "failed to attach any of 1 places");
+    let command = ["sched_getaffinity", "--", calls, "affinity", "100000", "8"];
+    for way in ["kprobe.multi", "kprobe", "kprobe.single", "fentry"] {
+        let finished = Finished::of(funccount(&[&["--attach-with", way], &command[..]].concat()));
+        if Kernel::current().should_attach(way) {
+            let counted = finished.count("sched_getaffinity");
+            assert_eq!(counted + finished.missed(), 800_000, "{way}: {finished:#?}");
+            // The kernel skips a task's fentry program while another one's was preempted.
+            assert!(finished.missed() == 0 || way == "fentry", "{finished:#?}");
+        } else {
+            finished.assert_failure(1, "failed to attach any of 1 places");
+        }
     }
 }
 
@@ -153,8 +154,14 @@ fn hundreds_of_tracepoints_count_each_its_own_and_hold_nobody_up() {
     let calls = calls.to_str().expect("text");
     let events = "t:syscalls:sys_enter_*";
     let finished = Finished::of(funccount(&[events, "--", calls, "getppid", "1000"]));
-    assert_eq!(finished.count("syscalls:sys_enter_getppid"), 1000);
-    assert_eq!(finished.count("syscalls:sys_enter_exit_group"), 1);
+    for (name, events) in [("getppid", 1000), ("exit_group", 1)] {
+        let counted = finished.count(&format!("syscalls:sys_enter_{name}"));
+        assert!(counted <= events, "{finished:#?}");
+        assert!(counted + finished.missed() >= events, "{finished:#?}");
+    }
+    if Kernel::current().release < (7, 0) {
+        assert_eq!(finished.missed(), 0);
+    }
 }
 
 #[test]

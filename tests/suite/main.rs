@@ -25,6 +25,8 @@ mod stacks;
 mod symbols;
 mod targets;
 mod trace;
+mod trace_flags;
 mod usdt;
+mod values;
 mod watched;
 mod ways;

@@ -15,11 +15,13 @@ use std::{
 
 use tests::{
     fixtures,
-    process::{Finished, funccount, probekit, stackcount, trace},
+    kernel::Kernel,
+    process::{Finished, counts, funccount, probekit, stackcount, told, trace},
     watchdog::{wait_until, watch},
 };
 
 const CALLS: u64 = 2_000_000;
+const ROW: &str = "syscalls:sys_enter_getppid";
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
 
@@ -150,6 +152,13 @@ fn shown_on(terminal: &str) -> String {
     shown
 }
 
+/// Each call is counted, or the kernel, since 7.0, did not run the program and says so.
+fn assert_all_counted(counted: u64, said: &str) {
+    let missed = told(said, "missed ").unwrap_or(0);
+    assert_eq!(counted + missed, CALLS, "{said}");
+    assert!(missed == 0 || Kernel::current().release >= (7, 0), "{said}");
+}
+
 #[test]
 fn on_a_terminal_the_table_is_redrawn_and_its_totals_stay() {
     let shown = shown_on("xterm");
@@ -158,7 +167,7 @@ fn on_a_terminal_the_table_is_redrawn_and_its_totals_stay() {
     assert!(drawn.matches("COUNT/s").count() > 2, "{shown}");
     assert!(drawn.contains("syscalls:sys_enter_getppid"), "{shown}");
     assert!(after.contains("\x1b[?25h"), "no cursor: {shown}");
-    assert!(after.contains(&format!(" {CALLS}\r\n")), "{shown}");
+    assert_all_counted(counts(after)[ROW], after);
 }
 
 #[test]
@@ -173,7 +182,7 @@ fn in_a_pipe_the_tables_follow_each_other() {
     let mut shell = Command::new("sh");
     shell.args(["-c", &counting()]);
     let finished = Finished::of(shell);
-    assert_eq!(finished.count("syscalls:sys_enter_getppid"), CALLS);
+    assert_all_counted(finished.count(ROW), &finished.stderr);
     assert!(!finished.stdout.contains('\x1b'), "{finished:#?}");
     assert!(
         finished.stdout.matches("FUNC ").count() > 2,

@@ -1,6 +1,6 @@
 //! The tool is killed at every stage of its run: the kernel takes back all that it held.
 
-use std::{fs, io::BufRead as _};
+use std::{fs, io::BufRead as _, os::unix::process::ExitStatusExt as _};
 
 use tests::{
     process::{Live, funccount, trace},
@@ -12,17 +12,21 @@ use crate::ending::{await_freed, held_by};
 
 /// Stops the tool where it is, kills it, and waits until nothing of it is left in the kernel.
 fn kill(live: Live) {
+    let held = stop(&live);
+    kill_holding(live, &held);
+}
+
+/// Stops the tool where it is; what it holds can only be looked up while it makes no more.
+fn stop(live: &Live) -> Vec<(String, u32)> {
     live.signal(libc::SIGSTOP);
-    // What it holds can only be looked up while it makes no more.
     wait_until(|| is_stopped(live.pid()));
-    let held = held_by(live.pid());
+    held_by(live.pid())
+}
+
+fn kill_holding(live: Live, held: &[(String, u32)]) {
     live.signal(libc::SIGKILL);
-    let status = live.wait().status;
-    assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(libc::SIGKILL)
-    );
-    await_freed(&held);
+    assert_eq!(live.wait().status.signal(), Some(libc::SIGKILL));
+    await_freed(held);
 }
 
 /// Whether all its threads are.
@@ -43,9 +47,15 @@ fn reads_tracefs(pid: u32) -> bool {
     paths.any(|path| path.to_string_lossy().contains("events/"))
 }
 
-/// Waits until the tool holds an object of that kind.
-fn wait_for(live: &Live, kind: &str) {
-    wait_until(|| held_by(live.pid()).iter().any(|(held, _)| held == kind));
+/// Whether something is attached: by a link, or on old kernels by a perf event alone.
+fn is_attached(pid: u32, held: &[(String, u32)]) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).expect("it is there");
+    let mut files = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+    holds(held, "link_id") || files.any(|file| file.to_string_lossy().contains("[perf_event]"))
+}
+
+fn holds(held: &[(String, u32)], kind: &str) -> bool {
+    held.iter().any(|(held, _)| held == kind)
 }
 
 /// Probes of two kinds, with what is done told as it is done.
@@ -71,9 +81,15 @@ fn while_it_resolves() {
 #[test]
 fn while_it_loads_and_attaches() {
     for kind in ["map_id", "prog_id"] {
-        let live = start("resolved ");
-        wait_for(&live, kind);
-        kill(live);
+        wait_until(|| {
+            let live = start("resolved ");
+            wait_until(|| holds(&held_by(live.pid()), kind));
+            let held = stop(&live);
+            // It may have been faster: another is tried.
+            let is_too_late = is_attached(live.pid(), &held);
+            kill_holding(live, &held);
+            !is_too_late
+        });
     }
 }
 
@@ -108,7 +124,5 @@ fn while_it_detaches() {
     let held = held_by(live.pid());
     live.signal(libc::SIGINT);
     let live = live.until("Detaching...");
-    live.signal(libc::SIGKILL);
-    let _ = live.wait();
-    await_freed(&held);
+    kill_holding(live, &held);
 }

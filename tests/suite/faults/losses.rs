@@ -7,9 +7,12 @@ use std::{
     ptr,
 };
 
-use tests::process::{Finished, Live, Worker, funccount, stackcount};
+use tests::{
+    process::{Finished, Live, Worker, funccount, stackcount},
+    watchdog::wait_until,
+};
 
-use super::{fixture, work, worker};
+use super::{fixture, killed::is_stopped, work, worker};
 use crate::stacks::leaf;
 
 /// Processes that can be followed at a time.
@@ -112,19 +115,16 @@ fn processes_that_are_too_many_to_be_followed_are_told() {
 
 #[test]
 fn stacks_that_come_faster_than_they_are_read_are_counted() {
-    let stacks = fixture("stacks");
-    let arguments = [
-        "-f",
-        "-U",
-        "--buffer",
-        "4",
-        &leaf(),
-        "--",
-        &stacks,
-        "distinct",
-        "20000",
-    ];
-    let finished = Finished::of(stackcount(&arguments));
+    let mut command = Command::new(fixture("stacks"));
+    command.args(["--wait", "distinct", "20000"]);
+    let mut worker = Worker::start(command);
+    let live = Live::start(stackcount(&["-f", "-U", "--buffer", "4", &leaf()]));
+    // Nothing is read as long as the tool is stopped.
+    live.signal(libc::SIGSTOP);
+    wait_until(|| is_stopped(live.pid()));
+    worker.work();
+    live.signal(libc::SIGCONT);
+    let finished = live.interrupt();
     let (seen, lost) = seen_and_lost(&finished, "raise --buffer");
     assert_eq!(seen + lost, 20_000, "{}", finished.stderr);
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tests::{
     kernel::Kernel,
-    process::{Finished, Live, funccount, stackcount, trace},
+    process::{Finished, Live, funccount, probekit, stackcount, told, trace},
     watchdog::wait_until,
 };
 
@@ -135,12 +135,22 @@ fn many_probes_need_little_and_leave_nothing_when_killed() {
     await_freed(&held);
 }
 
+/// How many probes fit a pattern.
+fn listed(pattern: &str) -> u64 {
+    let mut list = Command::new(probekit());
+    list.args(["list", pattern]);
+    let finished = Finished::of(list);
+    assert!(finished.status.success(), "{finished:#?}");
+    finished.stdout.lines().count() as u64
+}
+
 #[test]
 fn memory_that_ends_while_it_attaches_is_told_or_ends_it_and_leaves_nothing() {
     const LINKS: usize = 5;
+    const PATTERN: &str = "t:syscalls:sys_enter_s*";
 
     let limited = Limited::new();
-    let many = funccount(&["-d", "1", "t:syscalls:sys_enter_s*"]);
+    let many = funccount(&["-d", "1", PATTERN]);
     let live = Live::spawn(limited.inside(&many));
     let is_link = |(kind, _): &&(String, u32)| kind == "link_id" || kind == "prog_id";
     wait_until(|| held_by(live.pid()).iter().filter(is_link).count() >= LINKS);
@@ -154,7 +164,12 @@ fn memory_that_ends_while_it_attaches_is_told_or_ends_it_and_leaves_nothing() {
     // Whether it is refused or killed is up to the kernel, and so is what it finds to reclaim.
     match finished.status.code() {
         None => assert_eq!(finished.status.signal(), Some(libc::SIGKILL)),
-        Some(0) => (),
+        Some(0) => {
+            let number = |text| told(&finished.stderr, text);
+            let skipped = number("skipped ").unwrap_or(0);
+            let traced = number("Tracing ").expect("it was live");
+            assert_eq!(traced + skipped, listed(PATTERN), "{finished:#?}");
+        }
         Some(_) => finished.assert_failure(1, "Cannot allocate memory"),
     }
     let skips = finished.stderr.contains("skipped");

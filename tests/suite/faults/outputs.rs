@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, process::Command};
 
-use tests::process::{Finished, funccount, stackcount, trace};
+use tests::process::{Finished, Live, funccount, probekit, stackcount, trace};
 
 use super::{fixture, work};
 
@@ -19,6 +19,20 @@ const WRITERS: [(Tool, &[&str]); 7] = [
     (trace, &["--json"]),
 ];
 
+/// What writes its results at once and ends.
+const AT_ONCE: [&[&str]; 4] = [
+    &["list", "c:malloc"],
+    &["list", "--json", "c:malloc"],
+    &["doctor"],
+    &["doctor", "--json"],
+];
+
+fn at_once(arguments: &[&str]) -> Command {
+    let mut command = Command::new(probekit());
+    command.args(arguments);
+    command
+}
+
 fn command((tool, options): (Tool, &[&str])) -> Command {
     let (probe, calls) = (work(), fixture("calls"));
     let mut arguments = options.to_vec();
@@ -28,14 +42,10 @@ fn command((tool, options): (Tool, &[&str])) -> Command {
 
 #[test]
 fn a_full_disk_is_told_with_what_was_to_be_written() {
-    for writer in WRITERS {
-        let mut command = command(writer);
-        command.stdout(
-            File::options()
-                .write(true)
-                .open("/dev/full")
-                .expect("it is there"),
-        );
+    let commands = WRITERS.map(command).into_iter();
+    for mut command in commands.chain(AT_ONCE.map(at_once)) {
+        let full = File::options().write(true).open("/dev/full");
+        command.stdout(full.expect("it is there"));
         let reason = "failed to write the results: No space left on device";
         Finished::of(command).assert_failure(1, reason);
     }
@@ -89,14 +99,29 @@ fn a_full_disk_under_a_flame_graph_is_told_after_the_results() {
 
 #[test]
 fn a_closed_pipe_ends_each_tool_quietly() {
-    for writer in WRITERS {
-        let mut command = command(writer);
+    let commands = WRITERS.map(command).into_iter();
+    for mut command in commands.chain(AT_ONCE.map(at_once)) {
         let (reader, closed) = io::pipe().expect("a pipe");
         drop(reader);
         command.stdout(closed);
-        let finished = Finished::of(command);
-        assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
-        assert!(!finished.stderr.contains("error"), "{finished:#?}");
-        assert!(!finished.stderr.contains("panicked"), "{finished:#?}");
+        assert_quiet(&Finished::of(command));
+    }
+}
+
+fn assert_quiet(finished: &Finished) {
+    assert_eq!(finished.status.code(), Some(0), "{finished:#?}");
+    assert!(!finished.stderr.contains("error:"), "{finished:#?}");
+    assert!(!finished.stderr.contains("panicked"), "{finished:#?}");
+}
+
+#[test]
+fn a_pipe_that_is_closed_while_nothing_happens_ends_each_tool_quietly() {
+    for (tool, options) in WRITERS {
+        // Nothing else ends it, and it has nothing to write.
+        let probe = work();
+        let command = tool(&[options, &["-v", &probe]].concat());
+        let mut live = Live::start_until(command, "Tracing ");
+        drop(live.take_stdout());
+        assert_quiet(&live.wait());
     }
 }

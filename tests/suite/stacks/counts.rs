@@ -114,6 +114,49 @@ fn what_does_not_fit_is_counted_and_said() {
     assert!(finished.stderr.contains(lost), "{}", finished.stderr);
 }
 
+/// Counts the stacks of a program that eight threads come through at once, while one interval after
+/// the other is taken: how many were counted, and what was said.
+fn counted_at_once(probe: &str, what: &str, count: &str) -> (u64, Finished) {
+    let calls = fixture("calls");
+    let options = ["-f", "-U", "-i", "0.02", probe];
+    let command = ["--", &calls, what, count, "8"];
+    let finished = Finished::of(stackcount(&[&options[..], &command].concat()));
+    assert!(finished.status.success(), "{finished:#?}");
+    let stacks = folded(&finished.stdout);
+    let rows = finished.stdout.lines().count();
+    assert!(rows > 2 * stacks.len(), "{rows} of {}", stacks.len());
+    (stacks.values().sum(), finished)
+}
+
+#[test]
+fn eight_threads_lose_nothing_while_intervals_end() {
+    let probe = format!("{}:pk_work", fixture("calls"));
+    let (counted, finished) = counted_at_once(&probe, "work", "20000");
+    assert_eq!(counted, 160_000, "{}", finished.stderr);
+}
+
+#[test]
+fn millions_of_events_lose_nothing_while_intervals_end() {
+    let probe = "t:syscalls:sys_enter_getppid";
+    let (counted, finished) = counted_at_once(probe, "getppid", "250000");
+    assert_eq!(counted + finished.missed(), 2_000_000, "{finished:#?}");
+    if Kernel::current().release < (7, 0) {
+        assert_eq!(finished.missed(), 0);
+    }
+}
+
+#[test]
+fn a_stack_that_is_new_on_two_cpus_at_once_is_counted_for_both() {
+    let (found, finished) = stacks_of(&["-U"], &leaf(), &["together", "5000"]);
+    assert_eq!(found.len(), 5000, "{}", finished.stderr);
+    assert!(found.values().all(|&count| count == 2), "{found:?}");
+    assert!(
+        !finished.stderr.contains("did not count"),
+        "{}",
+        finished.stderr
+    );
+}
+
 #[test]
 fn intervals_add_up_to_all() {
     let mut worker = Command::new(fixture("stacks"));

@@ -5,7 +5,9 @@ mod kernel;
 mod privileges;
 mod programs;
 
-use super::{Console, Status};
+use anyhow::Context as _;
+
+use super::{Console, Status, UNWRITTEN};
 use crate::render::{Format, Verdict, write_checks};
 
 /// Checks everything.
@@ -21,7 +23,7 @@ pub fn run(format: Format, console: &mut Console<'_>) -> anyhow::Result<Status> 
     checks.extend(programs::checks());
     drop(working);
     let in_colour = console.colours.results;
-    write_checks(console.results, format, in_colour, &checks)?;
+    write_checks(console.results, format, in_colour, &checks).context(UNWRITTEN)?;
     let is_fit = checks.iter().all(|check| check.status != Verdict::Fail);
     Ok(if is_fit { Status::Done } else { Status::Unfit })
 }

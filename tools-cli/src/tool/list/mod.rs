@@ -8,11 +8,11 @@ mod structure;
 
 use std::collections::HashSet;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 pub use self::{complete::complete, query::Query};
 use self::{detail::Details, listed::WithPoints};
-use super::{Console, Status, Verbosity};
+use super::{Console, Status, UNWRITTEN, Verbosity};
 use crate::{
     attach::Skipped,
     render::{Escaped, Format, Grouped, ListedProbe, write_probes},
@@ -73,7 +73,7 @@ pub fn run(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Statu
     let working = console.progress.working("reading what it takes");
     let probes = with_details(found.probes, request.details, &mut found.notes);
     drop(working);
-    write_probes(console.results, request.format, &probes)?;
+    write_probes(console.results, request.format, &probes).context(UNWRITTEN)?;
     for note in &found.notes {
         console.say(format_args!("note: {note}"));
     }
