@@ -45,7 +45,7 @@ const LOG_BYTES: u32 = 1 << 16;
 /// When the kernel does not tell, with the name of what is lacking for it.
 pub fn watch_mappings() -> anyhow::Result<Processes> {
     Processes::watch().map_err(|error| {
-        let lacks = privilege::for_bpf(&error);
+        let lacks = privilege::for_mappings(&error);
         anyhow!("failed to watch what processes map: {error}{lacks}")
     })
 }

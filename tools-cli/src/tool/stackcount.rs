@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     attach::Bodies,
-    collect::{Distinction, Foresight, Location, Processes, Stack, Stacks},
+    collect::{Distinction, Foresight, Location, Stack, Stacks},
     kernel::lockdown,
     load::{Body, MapSizes},
     render::{CommandName, FlameGraph, NamedFrame, StackRow, StackTable},
