@@ -87,6 +87,7 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     compile("request", "gcc", &format!("-g {}", source("request.c")))?;
     compile("misread", "gcc", &source("misread.c"))?;
     compile("values", "gcc", &source("values.c"))?;
+    compile("many", "gcc", &source("many.c"))?;
     mark_as_go(directory)?;
     build_with_hostile_name(directory, &source("escape.c"))?;
     split_debug_file(directory)?;

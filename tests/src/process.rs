@@ -119,8 +119,9 @@ impl Finished {
     ///
     /// # Panics
     ///
-    /// When it is anything else.
+    /// When it is anything else, or the text would fit any failure.
     pub fn assert_failure(&self, status: i32, text: &str) {
+        assert!(!text.is_empty(), "any failure says nothing: {self:#?}");
         assert_eq!(self.status.code(), Some(status), "{self:#?}");
         assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
         assert!(!self.stderr.contains("panicked"), "{self:#?}");

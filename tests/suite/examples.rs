@@ -64,12 +64,17 @@ fn files_that_are_opened() {
         let opened = lines.iter().filter(|line| line.contains(file));
         assert_eq!(opened.count(), 2, "{lines:#?}");
     }
-    if let Some(lines) = shown_of_kernel(&[r#"r::do_sys_openat2 "%llx", retval"#], "open") {
+    let kernels = r#"r::do_sys_openat2 "%llx", retval"#;
+    // What the program gets of it, as the library hands it on.
+    let librarys = r#"r:c:open "%llx", retval"#;
+    if shown_of_kernel(&[kernels], "open").is_some() {
+        let lines = shown(&[kernels, librarys], "open");
         let numbers = lines.iter().map(|line| u64::from_str_radix(line, 16));
-        assert!(
-            numbers.clone().count() >= 2 && numbers.clone().all(|number| number.is_ok()),
-            "{lines:?}"
-        );
+        let numbers: Vec<u64> = numbers.map(|number| number.expect("hexadecimal")).collect();
+        let last = &numbers[numbers.len() - 4..];
+        // Those below are its standard input and outputs.
+        assert!((3..1024).contains(&last[0]), "{lines:?}");
+        assert_eq!(last, [last[0]; 4], "{lines:?}");
     }
 }
 
@@ -96,15 +101,13 @@ fn functions_of_libc() {
         "{finished:#?}"
     );
 
-    let places = shown(
-        &[r#"r:c:malloc (retval) "allocated = %x", retval"#],
-        "malloc",
-    );
-    assert!(!places.is_empty());
-    assert!(
-        places.iter().all(|line| line.starts_with("allocated = ")),
-        "{places:?}"
-    );
+    let probe = r#"r:c:malloc (retval) "allocated = %x", retval"#;
+    let finished = run(&[probe], "malloc");
+    // The program says itself what it got.
+    let mut lines = finished.stdout.lines();
+    let own = lines.find_map(|line| line.strip_prefix("kept "));
+    let expected = format!("allocated = {}", own.expect("it says it"));
+    assert!(messages(&finished).contains(&expected), "{finished:#?}");
 }
 
 #[test]
@@ -129,6 +132,20 @@ fn kernel_memory_that_runs_out() {
     let function = if new { "__kmalloc_noprof" } else { "__kmalloc" };
     let probe = format!(r#"r::{function} (retval == 0) "kmalloc failed!""#);
     assert_shown_of_kernel(&[&probe], "open", &[]);
+
+    let examples = examples();
+    let probe = format!(r#"r::{function} (retval != 0) "kmalloc did not fail""#);
+    // The kernel has to read the headers of a program that it is to run.
+    let finished = Finished::of(trace(&[&probe, "--", "env", &examples, "open"]));
+    if Kernel::current().should_attach("kprobe.single") {
+        let shown = messages(&finished);
+        assert!(
+            shown.iter().any(|line| line == "kmalloc did not fail"),
+            "{finished:#?}"
+        );
+    } else {
+        finished.assert_failure(1, "failed to attach any of ");
+    }
 }
 
 #[test]
@@ -241,7 +258,7 @@ fn places_within_functions() {
     // Which of its offsets are instructions differs from kernel to kernel.
     let at = |offset: u32| format!("do_sys_openat2+{offset:#x}");
     if !Kernel::current().should_attach("kprobe.single") {
-        return run(&[&at(0x12)], "open").assert_failure(1, "");
+        return run(&[&at(0x12)], "open").assert_failure(1, "failed to attach any of 1 places");
     }
     let mut has_refused = false;
     for offset in 0x12..0x32 {

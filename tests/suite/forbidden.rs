@@ -4,9 +4,12 @@
 use std::{io, os::unix::process::CommandExt as _, process::Command, ptr};
 
 use tests::{
+    fixtures,
     kernel::Kernel,
-    process::{Finished, funccount, stackcount},
+    process::{Finished, funccount, stackcount, trace},
 };
+
+use crate::trace::messages;
 
 /// A function that handling a probe may run through: the kernel forbids kprobes in it, though ftrace
 /// lists it.
@@ -61,6 +64,27 @@ fn stacks_need_no_type_information_but_it_is_told_what_they_are_told_apart_by() 
     let note = "note: stacks of programs that replace each other in a process are told apart by \
                 their addresses alone: failed to read /sys/kernel/btf/vmlinux";
     assert!(finished.stderr.contains(note), "{finished:#?}");
+}
+
+#[test]
+fn structures_of_the_kernel_without_type_information_say_what_is_missing() {
+    let probe = r#"t:syscalls:sys_enter_getppid "%d", $task->pid"#;
+    let mut command = trace(&[probe]);
+    hide_types(&mut command);
+    let finished = Finished::of(command);
+    finished.assert_failure(1, "struct task_struct is described nowhere");
+    finished.assert_failure(1, "failed to read /sys/kernel/btf/vmlinux");
+}
+
+#[test]
+fn events_without_structures_need_no_type_information() {
+    let calls = fixtures::path("calls");
+    let calls = calls.to_str().expect("text");
+    let probe = r#"t:syscalls:sys_enter_getppid "%d", $pid == $tgid"#;
+    let mut command = trace(&[probe, "--", calls, "getppid", "2"]);
+    hide_types(&mut command);
+    let finished = Finished::of(command);
+    assert_eq!(messages(&finished), ["1", "1"], "{finished:#?}");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use tests::{
     process::{Finished, Live, Worker, funccount, stackcount, trace},
 };
 
+use crate::trace::messages;
+
 fn worker(what: &str) -> Worker {
     let mut command = std::process::Command::new(fixtures::path("calls"));
     command.args(["--wait", what, "20"]);
@@ -37,15 +39,19 @@ fn kernel_functions_are_counted() {
 #[test]
 fn arguments_are_traced() {
     let probe = format!("{}:pk_work", fixtures::path("calls").display());
-    for (probe, what) in [(probe.as_str(), "work"), ("sched_getaffinity", "affinity")] {
+    let counted_up: Vec<String> = (0..20).map(|n| format!("first {n}")).collect();
+    let zeros = vec!["first 0".to_owned(); 20];
+    for (probe, what, expected) in [
+        (probe.as_str(), "work", counted_up),
+        ("sched_getaffinity", "affinity", zeros),
+    ] {
         let mut worker = worker(what);
         let pid = worker.pid().to_string();
         let probe = format!(r#"{probe} "first %d", arg1"#);
         let live = Live::start_until(trace(&["-v", "-p", &pid, &probe]), "Tracing ");
         worker.work();
         let finished = live.interrupt();
-        let events = finished.stdout.matches(" first ").count();
-        assert_eq!(events, 20, "{finished:#?}");
+        assert_eq!(messages(&finished), expected, "{finished:#?}");
     }
 }
 

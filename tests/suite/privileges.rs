@@ -9,7 +9,10 @@ use tests::{
     user::{self, CAP_BPF, CAP_PERFMON, User},
 };
 
+use crate::trace::messages;
+
 const BOTH: &[u32] = &[CAP_BPF, CAP_PERFMON];
+const TOOLS: [&str; 3] = ["funccount", "stackcount", "trace"];
 const FUNCTION: &str = "sched_getaffinity";
 const PARANOID: &str = "kernel/perf_event_paranoid";
 
@@ -37,9 +40,45 @@ fn what_a_user_lacks_is_named() {
         (&[CAP_BPF], "it lacks CAP_PERFMON: run it as root"),
         (&[CAP_PERFMON], "it lacks CAP_BPF: run it as root"),
     ] {
-        for probe in [&*probe, FUNCTION] {
-            let finished = Finished::of(user.funccount(capabilities, &[probe]));
+        for (tool, probe) in TOOLS
+            .into_iter()
+            .flat_map(|tool| [(tool, &*probe), (tool, FUNCTION)])
+        {
+            let finished = Finished::of(user.probekit(capabilities, &[tool, probe]));
             finished.assert_failure(1, lacks);
+        }
+    }
+}
+
+#[test]
+fn two_capabilities_are_enough_to_trace_user_functions_and_their_stacks() {
+    let user = User::new();
+    let probe = probe(&user);
+    let values = format!(r#"{probe} "%d", arg1"#);
+    // Above that, kernels of some distributions want root for the events that mappings come by.
+    let _paranoid = Setting::set(PARANOID, "2");
+    for arguments in [
+        &["trace", "-v", &*values][..],
+        &["stackcount", "-f", &probe],
+    ] {
+        let mut worker = user.worker(&["work", "7"]);
+        let pid = worker.pid().to_string();
+        let command = user.probekit(BOTH, &[arguments, &["-p", &pid]].concat());
+        if !Kernel::current().should_attach("uprobe.multi") {
+            Finished::of(command).assert_failure(1, "it lacks CAP_SYS_ADMIN");
+            continue;
+        }
+        let live = Live::start(command);
+        worker.work();
+        let finished = live.interrupt();
+        if arguments[0] == "trace" {
+            let numbers: Vec<String> = (0..7).map(|n| n.to_string()).collect();
+            assert_eq!(messages(&finished), numbers, "{finished:#?}");
+        } else {
+            let lines = finished.stdout.lines();
+            let stacks = lines.filter(|line| line.contains(";main;") && line.contains(";pk_work "));
+            let counts = stacks.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+            assert_eq!(counts.sum::<u64>(), 7, "{finished:#?}");
         }
     }
 }

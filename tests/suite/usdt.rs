@@ -28,9 +28,11 @@ fn three_places_of_a_probe_are_one_row() {
 #[test]
 fn a_semaphore_is_held_up_while_tracing() {
     for way in ["uprobe.multi", "uprobe", "uprobe.single"] {
+        let finished = run(&["--attach-with", way, &probe("guarded")], "guarded");
         if tests::kernel::Kernel::current().should_attach(way) {
-            let finished = run(&["--attach-with", way, &probe("guarded")], "guarded");
             assert_eq!(finished.count("guarded"), 300, "{way}");
+        } else {
+            finished.assert_failure(1, "failed to attach any of ");
         }
     }
 }

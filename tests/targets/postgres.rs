@@ -8,7 +8,7 @@ use std::{
 };
 
 use tests::{
-    process::{Live, funccount, trace},
+    process::{Finished, Live, funccount, probekit, trace},
     watchdog::watch,
 };
 
@@ -154,6 +154,13 @@ fn all_its_probes_attach() {
     let live = Live::start(funccount(&[&probe]));
     server.query("create table t (n int); insert into t select generate_series(1, 1000);");
     let finished = live.interrupt();
+    let mut list = Command::new(probekit());
+    list.args(["list", &probe]);
+    let listed = Finished::of(list).stdout.lines().count();
+    assert!(listed > 0, "{probe}");
+    let told = format!("Tracing {listed} functions for ");
+    assert!(finished.stderr.contains(&told), "{told}: {finished:#?}");
+    assert!(!finished.stderr.contains("skipped"), "{finished:#?}");
     assert!(finished.count("query__parse__start") > 0, "{finished:#?}");
     assert!(finished.count("lwlock__acquire") > 100, "{finished:#?}");
 }

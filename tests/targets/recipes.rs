@@ -200,6 +200,31 @@ fn check_probes(kitchen: &Kitchen, command: &str) {
         finished.status.success()
     };
     assert!(is_understood, "{checked}: {finished:#?}");
+    if ["funccount", "stackcount"].contains(&tool) {
+        check_options(kitchen, tool, rest);
+    }
+}
+
+/// Runs a line that counts, for a moment: its options are understood too.
+fn check_options(kitchen: &Kitchen, tool: &str, rest: &str) {
+    let duration = if tool == "funccount" { "-d" } else { "-D" };
+    let (whole, moment) = (format!("{duration} 10 "), format!("{duration} 0.01 "));
+    let rest = match rest.contains(&whole) {
+        true => rest.replace(&whole, &moment),
+        false => format!("{moment}{rest}"),
+    };
+    // All programs of the machine use that library: no more than one function of it.
+    let line = format!("{tool} {}", rest.replace("'c:*alloc'", "c:malloc"));
+    let finished = kitchen.run(&line);
+    if finished.status.success() {
+        let has_begun = finished.stderr.contains("Tracing ");
+        assert!(has_begun, "{line}: {finished:#?}");
+    } else {
+        // Not every kernel lets its own functions be probed.
+        let is_of_kernel = !rest.contains(':');
+        assert!(is_of_kernel, "{line}: {finished:#?}");
+        finished.assert_failure(1, "failed to attach any of ");
+    }
 }
 
 #[test]

@@ -53,6 +53,16 @@ pub fn for_perf_events(error: &io::Error) -> String {
     }
 }
 
+/// For perf events that tell what processes map, which only a tool that loads programs asks for.
+#[must_use]
+pub fn for_mappings(error: &io::Error) -> String {
+    let wanted = [Capability::Bpf, Capability::Perfmon];
+    match Capabilities::current().missing(&wanted) {
+        Some(missing) if is_refusal(error) => lacks(&missing),
+        _ => for_perf_events(error),
+    }
+}
+
 /// For what needs one capability.
 #[must_use]
 pub fn for_one(error: &io::Error, capability: Capability) -> String {

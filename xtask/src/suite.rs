@@ -213,17 +213,22 @@ fn narrowed(
 }
 
 fn run_here(build: &Build, filter: Option<&str>, matrix: &mut Matrix) -> anyhow::Result<()> {
-    let Some(tests) = narrowed(build, HERE, filter)? else {
-        return Ok(());
-    };
-    println!("running the suite on this kernel");
-    let mut suite = Command::new(&build.suite);
-    suite
-        .arg("--test-threads=1")
-        .args(tests)
-        .env("PROBEKIT", &build.probekit)
-        .env("PROBEKIT_FIXTURES", &build.fixtures);
-    matrix.add("host", &both_outputs(&mut suite)?, None);
+    if let Some(tests) = narrowed(build, HERE, filter)? {
+        println!("running the suite on this kernel");
+        let mut suite = Command::new(&build.suite);
+        suite
+            .arg("--test-threads=1")
+            .args(tests)
+            .env("PROBEKIT", &build.probekit)
+            .env("PROBEKIT_FIXTURES", &build.fixtures);
+        matrix.add("host", &both_outputs(&mut suite)?, None);
+    }
+    if filter.is_none_or(|filter| filter == VERIFIER) {
+        println!("running the tests that ask this kernel's verifier");
+        let mut units = Command::new(&build.units);
+        units.args(["--ignored", "--test-threads=1", VERIFIER]);
+        matrix.add("host", &both_outputs(&mut units)?, Some("unit"));
+    }
     if filter.is_none() {
         println!("running the tests on programs of this machine");
         install_targets()?;

@@ -1,6 +1,7 @@
 //! Where room runs out: what was seen and what is told as lost are all there was.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     process::Command,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use tests::{
+    kernel::Kernel,
     process::{Finished, Live, Worker, funccount, stackcount},
     watchdog::wait_until,
 };
@@ -183,4 +185,35 @@ fn one_bad_probe_among_a_thousand_is_told_and_marked() {
     arguments.extend(["-d", "0.01"]);
     let finished = Finished::of(funccount(&arguments));
     finished.assert_failure(1, "matches `pk_wrok`; did you mean `pk_work`");
+
+    arguments[500] = "t:sched";
+    let finished = Finished::of(funccount(&arguments));
+    finished.assert_failure(2, "too few parts after kind `t`");
+    // Of all the probes, that one is shown, and all of it marked.
+    let marked = "\n  t:sched\n  ^^^^^^^ ";
+    finished.assert_failure(2, marked);
+    assert!(!finished.stderr.contains(&good), "{finished:#?}");
+}
+
+#[test]
+fn one_place_among_a_thousand_that_can_not_be_probed_costs_the_others_nothing() {
+    let many = fixture("many");
+    let probe = format!("{many}:many_*");
+    // As its source says.
+    let calls = (0..1000).map(|n| (format!("many_{n:03}"), (1000 + n) % 3 + 1));
+    let calls: BTreeMap<String, u64> = calls.collect();
+    for way in ["uprobe.multi", "uprobe", "uprobe.single"] {
+        let arguments = ["--attach-with", way, &probe, "--", &many];
+        let finished = Finished::of(funccount(&arguments));
+        if !Kernel::current().should_attach(way) {
+            finished.assert_failure(1, "failed to attach any of 1,001 places");
+            continue;
+        }
+        assert!(finished.status.success(), "{way}: {finished:#?}");
+        for told in ["Tracing 1000 functions ", "skipped 1 of 1,001 places: "] {
+            assert!(finished.stderr.contains(told), "{way}: {finished:#?}");
+        }
+        assert!(finished.stderr.contains(":many_locked ("), "{finished:#?}");
+        assert_eq!(finished.counts(), calls, "{way}: {}", finished.stderr);
+    }
 }

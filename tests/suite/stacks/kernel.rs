@@ -110,10 +110,12 @@ fn a_probe_on_a_return_does_not_hide_who_is_returned_to() {
     let pid = worker.pid().to_string();
     let kernel = Kernel::current();
     for way in ["kprobe.multi", "kprobe", "kprobe.single"] {
+        let arguments = ["--attach-with", way, "-p", &pid, "r::kernel_clone"];
         if !kernel.should_attach(way) {
+            let finished = Finished::of(funccount(&arguments));
+            finished.assert_failure(1, "failed to attach any of 1 places");
             continue;
         }
-        let arguments = ["--attach-with", way, "-p", &pid, "r::kernel_clone"];
         let returns = Live::start(funccount(&arguments));
         let live = stacks_of_forks(&worker);
         worker.work();

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use probes_common::{Loss, Settings};
 use tokio::io::{Interest, unix::AsyncFd};
 
@@ -20,9 +20,10 @@ use super::{
 };
 use crate::{
     attach::{self, Attached, Bodies, Skipped},
-    collect::{Counts, Diagnostics},
+    collect::{Counts, Diagnostics, Processes},
     kernel::{kprobes, limits, lockdown},
     load::{Body, Functions, Loader, MapName, MapSizes, Maps},
+    privilege,
     render::{Escaped, Grouped},
     resolve::{self, Probe, Resolved, Scope},
     spec::ProbeSpec,
@@ -30,6 +31,18 @@ use crate::{
 
 /// Room for what programs tell of events that go wrong: some hundred lines.
 const LOG_BYTES: u32 = 1 << 16;
+
+/// Begins to note what processes map.
+///
+/// # Errors
+///
+/// When the kernel does not tell, with the name of what is lacking for it.
+pub fn watch_mappings() -> anyhow::Result<Processes> {
+    Processes::watch().map_err(|error| {
+        let lacks = privilege::for_mappings(&error);
+        anyhow!("failed to watch what processes map: {error}{lacks}")
+    })
+}
 
 /// What every tool is asked for.
 #[derive(Clone, Debug, Default)]

@@ -70,11 +70,7 @@ pub async fn run(
 ) -> anyhow::Result<Status> {
     check_depth(options.depth)?;
     // Before anything is live, so that no mapping is missed.
-    let processes = options
-        .user
-        .then(Processes::watch)
-        .transpose()
-        .context("failed to watch what processes map")?;
+    let processes = options.user.then(session::watch_mappings).transpose()?;
     let resolved = session::resolve(request, console)?.counted_once();
     let plan = options.plan(console);
     let mut session = Session::start(request, resolved, plan, console).await?;

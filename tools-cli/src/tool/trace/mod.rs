@@ -207,10 +207,7 @@ fn pid_namespace() -> anyhow::Result<Option<PidNamespace>> {
 /// The program's part of a stack is located with the help of what processes map.
 fn needs_processes(options: &Options) -> anyhow::Result<Option<Processes>> {
     let is_needed = options.user_stack || options.specs.iter().any(TraceSpec::names_user_symbols);
-    is_needed
-        .then(Processes::watch)
-        .transpose()
-        .context("failed to watch what processes map")
+    is_needed.then(session::watch_mappings).transpose()
 }
 
 /// Shows the instructions of each function, with the expression that each is for.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use crate::{
     compile::{
@@ -54,12 +54,16 @@ pub(super) fn prepare(
     let mut preparer = Preparer {
         common,
         kernel: None,
+        no_types: None,
         tracefs: None,
         programs: HashMap::new(),
         prepared: Prepared::default(),
     };
     if needs_kernel_types(&probes, specs) {
-        preparer.kernel = Btf::of_kernel().ok().map(Arc::new);
+        match Btf::of_kernel() {
+            Ok(types) => preparer.kernel = Some(Arc::new(types)),
+            Err(error) => preparer.no_types = Some(error),
+        }
     }
     for probe in probes {
         let spec = specs.get(probe.spec).context("a probe of no spec")?;
@@ -78,6 +82,8 @@ fn needs_kernel_types(probes: &[Probe], specs: &[TraceSpec]) -> bool {
 struct Preparer {
     common: Common,
     kernel: Option<Arc<Btf>>,
+    /// Why they are not there, if they were asked for.
+    no_types: Option<types::Error>,
     tracefs: Option<Tracefs>,
     programs: HashMap<PathBuf, Option<Arc<Dwarf>>>,
     prepared: Prepared,
@@ -157,7 +163,12 @@ impl Preparer {
                 // There, nothing tells which entry a return belongs to.
                 Ok(compiled) if compiled.entry.is_some() && context == Context::Trampoline => {}
                 Ok(compiled) => functions.push((context, compiled)),
-                Err(mistakes) if functions.is_empty() => return Err(mistakes.into()),
+                Err(mistakes) if functions.is_empty() => {
+                    return Err(match &self.no_types {
+                        Some(error) if spec.needs_types() => anyhow!("{mistakes}\nnote: {error}"),
+                        _ => mistakes.into(),
+                    });
+                }
                 Err(_) => {}
             }
         }
