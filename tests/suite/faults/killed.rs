@@ -30,7 +30,7 @@ fn kill_holding(live: Live, held: &[(String, u32)]) {
 }
 
 /// Whether all its threads are.
-pub(super) fn is_stopped(pid: u32) -> bool {
+pub(crate) fn is_stopped(pid: u32) -> bool {
     let mut threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it is there");
     threads.all(|thread| {
         let stat = thread.and_then(|thread| fs::read_to_string(thread.path().join("stat")));

@@ -3,7 +3,7 @@
 
 mod diagnostics;
 mod hostile;
-mod killed;
+pub(crate) mod killed;
 mod losses;
 mod machine;
 mod memory;

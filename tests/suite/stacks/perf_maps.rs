@@ -2,12 +2,17 @@
 
 use std::{
     io::{BufRead as _, Read as _},
+    os::unix::fs::{chown, symlink},
     process::Command,
 };
 
-use tests::process::{Live, Worker, stackcount};
+use tests::{
+    process::{Live, Worker, stackcount},
+    watchdog::wait_until,
+};
 
 use super::{fixture, leaf, stacks_of};
+use crate::faults::killed::is_stopped;
 
 #[test]
 fn code_made_at_run_time_has_the_names_of_its_perf_map() {
@@ -62,4 +67,54 @@ fn a_perf_map_in_a_container_is_found_even_when_the_container_is_gone() {
     let (first, later) = first_and_later(Worker::start(command), "1");
     assert!(first.contains(";[unknown]"), "{first}");
     assert!(later.ends_with(";named_inside;stk_leaf 1\n"), "{later}");
+}
+
+/// Calls from code that `stacks` makes at run time, before there is a perf map and when there is. The
+/// tool does not look before the map is made as `spoil`, given its path before and then `true`, wants it.
+fn stacks_with_map_spoilt(spoil: &dyn Fn(&str, bool)) -> String {
+    let mut command = Command::new(fixture("stacks"));
+    command.args(["--wait", "late", "not_believed"]);
+    let mut worker = Worker::start(command);
+    let map = format!("/tmp/perf-{}.map", worker.pid());
+    let live = Live::start(stackcount(&["-f", &leaf()]));
+    worker.work();
+    live.signal(libc::SIGSTOP);
+    wait_until(|| is_stopped(live.pid()));
+    spoil(&map, false);
+    worker.work();
+    spoil(&map, true);
+    live.signal(libc::SIGCONT);
+    let finished = live.interrupt();
+    assert!(finished.status.success(), "{finished:#?}");
+    std::fs::remove_file(&map).expect("it is there");
+    finished.stdout
+}
+
+#[test]
+fn a_perf_map_of_somebody_else_is_not_believed() {
+    const NOBODY: u32 = 65_534;
+
+    let shown = stacks_with_map_spoilt(&|_, _| ());
+    assert!(shown.contains(";not_believed;stk_leaf 2\n"), "{shown}");
+    let shown = stacks_with_map_spoilt(&|map, is_written| {
+        if is_written {
+            chown(map, Some(NOBODY), None).expect("we are root");
+        }
+    });
+    assert!(shown.contains(";[unknown]"), "{shown}");
+    assert!(!shown.contains("not_believed"), "{shown}");
+}
+
+#[test]
+fn a_perf_map_that_leads_elsewhere_is_not_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let elsewhere = folder.path().join("map");
+    let shown = stacks_with_map_spoilt(&|map, is_written| {
+        if !is_written {
+            symlink(&elsewhere, map).expect("there is none");
+        }
+    });
+    assert!(elsewhere.exists());
+    assert!(shown.contains(";[unknown]"), "{shown}");
+    assert!(!shown.contains("not_believed"), "{shown}");
 }

@@ -6,12 +6,15 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     io,
-    os::{fd::AsRawFd as _, linux::fs::MetadataExt as _},
+    os::{fd::AsRawFd as _, linux::fs::MetadataExt as _, unix::fs::OpenOptionsExt as _},
     path::PathBuf,
     sync::Arc,
 };
 
 use crate::kernel::pid_namespace;
+
+/// The user who may do all.
+const ROOT: u32 = 0;
 
 /// The file of one process, whether it is there already or not.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct PerfMapFile {
     /// Kept open, since a container's is nowhere to be found when its last process has ended.
     folder: Option<Arc<File>>,
     name: String,
+    /// Who the process belongs to; root, as far as we know, if it has ended.
+    owner: u32,
     opened: OnceCell<File>,
 }
 
@@ -27,19 +32,20 @@ pub struct PerfMapFile {
 pub(super) struct PerfMapFolders(HashMap<(u64, u64), Arc<File>>);
 
 impl PerfMapFile {
-    /// The file, if it has been written by now.
+    /// The file, if it has been written by now, and by whom we believe: anybody can put one there.
     pub fn get(&self) -> Option<&File> {
         if let Some(file) = self.opened.get() {
             return Some(file);
         }
         let folder = self.folder.as_ref()?.as_raw_fd();
         let path = PathBuf::from(format!("/proc/self/fd/{folder}")).join(&self.name);
-        // Asked before opening: opening a named pipe would wait for its writer.
-        if !fs::metadata(&path).ok()?.is_file() {
-            return None;
-        }
-        let file = File::open(&path).ok()?;
-        Some(self.opened.get_or_init(|| file))
+        let mut options = File::options();
+        // Opening a named pipe would wait for its writer.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = options.read(true).custom_flags(flags).open(path).ok()?;
+        let metadata = file.metadata().ok()?;
+        let is_trusted = [ROOT, self.owner].contains(&metadata.st_uid());
+        (metadata.is_file() && is_trusted).then(|| self.opened.get_or_init(|| file))
     }
 }
 
@@ -53,9 +59,11 @@ impl PerfMapFolders {
             Ok((folder, number)) => (Some(folder), number),
             Err(_) => (self.open("/tmp").ok(), pid),
         };
+        let process = fs::metadata(format!("/proc/{pid}"));
         let file = PerfMapFile {
             folder,
             name: format!("perf-{number}.map"),
+            owner: process.map_or(ROOT, |process| process.st_uid()),
             opened: OnceCell::new(),
         };
         // What is there already is held, whatever becomes of it.

@@ -33,7 +33,8 @@ pub(super) fn maps(bytes: &[u8]) {
 pub(super) fn perf_map(bytes: &[u8]) {
     // As it is read: what is no text in it is replaced.
     let text = String::from_utf8_lossy(bytes);
-    let map = PerfMap::parse(&text);
+    let mut map = PerfMap::default();
+    map.add(&text);
     for line in text.lines() {
         let number = line.split(' ').next().unwrap_or_default();
         let number = u64::from_str_radix(number.trim_start_matches("0x"), 16);
