@@ -36,7 +36,9 @@ fn that_there_are_too_few_descriptors_is_told() {
         limited.args(["-c", "ulimit -n $0; exec \"$@\"", DESCRIPTORS]);
         limited.arg(tool.get_program()).args(tool.get_args());
         let finished = Finished::of(limited);
-        finished.assert_failure(1, "Too many open files (os error 24)");
+        let reason =
+            "Too many open files (os error 24): each place takes some; raise the hard limit";
+        finished.assert_failure(1, reason);
         assert!(!finished.stderr.contains("before 5.15"), "{finished:#?}");
     }
 }
