@@ -1,6 +1,7 @@
 //! The stamp beside the bytecode: a hash of the sources that it was compiled from.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -8,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
-use crate::root;
+use crate::{command::output, root, suite::cargo};
 
 /// Where the object and its stamp are kept.
 #[must_use]
@@ -16,14 +17,15 @@ pub fn folder() -> PathBuf {
     root().join("tools-cli/bytecode")
 }
 
-/// The hash of the sources as they are now: their paths and contents, and the versions of the
-/// crates that they are built on.
+/// The hash of the sources as they are now: their paths and contents, the versions of the crates
+/// that they are built on, and how they are compiled.
 ///
 /// # Errors
 ///
 /// When they can't be read.
 pub fn of_sources() -> anyhow::Result<String> {
-    let mut files = Vec::new();
+    // How it is compiled is told there.
+    let mut files = vec![root().join("xtask/src/bytecode.rs")];
     for folder in ["probes-common", "probes-ebpf"] {
         collect(&root().join(folder), &mut files)?;
     }
@@ -35,18 +37,43 @@ pub fn of_sources() -> anyhow::Result<String> {
         hash.update(format!("{name}\n{}\n", contents.len()));
         hash.update(contents);
     }
-    let lock = fs::read_to_string(root().join("Cargo.lock"))?;
-    for package in lock
-        .split("\n\n")
-        .filter(|text| text.contains("name = \"aya-ebpf"))
-    {
-        hash.update(package.trim());
-    }
+    hash.update(crates()?.join("\n"));
+    hash.update(release_profile()?);
     Ok(hash
         .finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect())
+}
+
+/// The crates that the object is made of, and that make it; our own are among the sources.
+fn crates() -> anyhow::Result<Vec<String>> {
+    let tree = output(&mut cargo(&[
+        "tree",
+        "--locked",
+        "--package",
+        "probes-ebpf",
+        "--edges",
+        "no-dev",
+        "--prefix",
+        "none",
+        "--no-dedupe",
+        "--format",
+        "{p}",
+    ]))?;
+    let ours = root().display().to_string();
+    let crates = tree.lines().filter(|line| !line.contains(&ours));
+    let crates: BTreeSet<String> = crates.map(str::to_owned).collect();
+    Ok(crates.into_iter().collect())
+}
+
+/// What Cargo.toml says of how programs for use are optimised.
+fn release_profile() -> anyhow::Result<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml"))?;
+    let (_, profile) = manifest
+        .split_once("[profile.release]")
+        .context("Cargo.toml has no [profile.release]")?;
+    Ok(profile.split("\n[").next().unwrap_or_default().to_owned())
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -86,6 +113,25 @@ pub fn check() -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_stamp_is_of_all_that_the_object_is_made_of() {
+        let crates = super::crates().expect("cargo tells");
+        for name in [
+            "aya-ebpf v",
+            "aya-log-ebpf v",
+            "aya-log-common v",
+            "aya-log-ebpf-macros v",
+        ] {
+            assert!(crates.iter().any(|found| found.starts_with(name)), "{name}");
+        }
+        assert!(!crates.iter().any(|found| found.starts_with("probes-")));
+        assert!(
+            super::release_profile()
+                .expect("it is there")
+                .contains("lto")
+        );
+    }
+
     #[test]
     fn the_bytecode_in_the_repository_is_that_of_the_sources() {
         super::check().expect("cargo xtask bytecode has been run");

@@ -1,5 +1,6 @@
-//! The system calls that probes are made of, and nothing else: `bpf(2)`, `perf_event_open(2)`,
-//! `ioctl(2)`, limits. What they are used for is decided elsewhere.
+//! The system calls that probes are made of, `bpf(2)`, `perf_event_open(2)`, `ioctl(2)`, and what the
+//! kernel tells of itself: its release, configuration and lockdown, what it forbids, what we may do.
+//! What they are used for is decided elsewhere.
 
 pub mod blacklist;
 pub mod bpf;
