@@ -9,7 +9,7 @@ use std::{
 use super::structure;
 use crate::{
     render::{Detail, ListedProbe, ProbeKind, Typed, UsdtArgument, UsdtLocation},
-    resolve::{AttachPoint, KernelPoint, TargetFile, Tracefs, UserPoint, elf::Image},
+    resolve::{AttachPoint, KernelPoint, Tracefs, UserPoint},
     types::{Btf, Dwarf, Field, FieldKind, TypeSource as _},
 };
 
@@ -21,7 +21,7 @@ const SYSCALL_WRAPPER: &str = "__x64_sys_";
 pub(super) struct Details {
     kernel: Option<Option<KernelTypes>>,
     tracefs: Option<Option<Tracefs>>,
-    programs: HashMap<PathBuf, Option<Program>>,
+    programs: HashMap<PathBuf, Option<Dwarf>>,
     /// What could not be told, and why.
     pub(super) notes: Vec<String>,
 }
@@ -36,12 +36,6 @@ struct KernelTypes {
 struct Functions {
     types: Arc<Btf>,
     by_name: HashMap<String, Vec<u32>>,
-}
-
-/// A program or library, and its types.
-struct Program {
-    image: Image,
-    types: Dwarf,
 }
 
 impl Details {
@@ -114,7 +108,7 @@ impl Details {
         let program = match self.programs.entry(point.file.path.clone()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let program = Program::open(&point.file);
+                let program = Dwarf::of_file(&point.file);
                 if program.is_none() {
                     self.notes.push(format!(
                         "parameters in {} are unknown: it has no DWARF, nor has a debug file",
@@ -124,10 +118,8 @@ impl Details {
                 new.insert(program)
             }
         };
-        let Program { image, types } = program.as_ref()?;
-        // Not by the file that the types are from: a debug file has no code.
-        let address = image.elf().ok()?.address_at(point.offset)?;
-        let declaration = types.declaration_at(address).ok().flatten()?;
+        let declaration = program.as_ref()?.declaration_of(point.offset);
+        let declaration = declaration.ok().flatten()?;
         // A demangled name has its parameters already.
         let name = name.split('(').next().unwrap_or(name);
         Some(Detail::of_function(name, declaration))
@@ -185,15 +177,6 @@ impl Functions {
         declarations
             .all(is_same)
             .then(|| Detail::of_function(name, first.clone()))
-    }
-}
-
-impl Program {
-    fn open(file: &TargetFile) -> Option<Self> {
-        Some(Self {
-            image: Image::open_as(&file.path, &file.shown).ok()?,
-            types: Dwarf::of_file(file)?,
-        })
     }
 }
 

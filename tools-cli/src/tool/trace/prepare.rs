@@ -1,10 +1,6 @@
 //! From resolved probes to the functions that are generated for them.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, anyhow};
 
@@ -56,6 +52,7 @@ pub(super) fn prepare(
         kernel: None,
         no_types: None,
         tracefs: None,
+        modules: HashMap::new(),
         programs: HashMap::new(),
         prepared: Prepared::default(),
     };
@@ -85,6 +82,7 @@ struct Preparer {
     /// Why they are not there, if they were asked for.
     no_types: Option<types::Error>,
     tracefs: Option<Tracefs>,
+    modules: HashMap<String, Option<Arc<Btf>>>,
     programs: HashMap<PathBuf, Option<Arc<Dwarf>>>,
     prepared: Prepared,
 }
@@ -207,18 +205,26 @@ impl Preparer {
     }
 
     fn kernel_prototype(
-        &self,
+        &mut self,
         point: &KernelPoint,
     ) -> (Option<Prototype>, Option<Arc<dyn TypeSource>>) {
         let Some(kernel) = &self.kernel else {
             return (None, None);
         };
-        let types: Arc<Btf> = match &point.module {
-            Some(module) => match Btf::of_module(module, Arc::clone(kernel)) {
-                Ok(module) => Arc::new(module),
-                Err(_) => return (None, None),
-            },
-            None => Arc::clone(kernel),
+        let types = match &point.module {
+            Some(module) => {
+                let open = || {
+                    Btf::of_module(module, Arc::clone(kernel))
+                        .ok()
+                        .map(Arc::new)
+                };
+                let known = self.modules.entry(module.clone());
+                known.or_insert_with(open).clone()
+            }
+            None => Some(Arc::clone(kernel)),
+        };
+        let Some(types) = types else {
+            return (None, None);
         };
         let prototype = types.prototype(&point.function).ok().flatten();
         (prototype, Some(types))
@@ -258,7 +264,7 @@ impl Preparer {
             let prototype = program
                 .as_deref()
                 .filter(|_| is_known)
-                .and_then(|program| prototype_at(program, point));
+                .and_then(|program| program.prototype_of(point.offset).ok().flatten());
             types = program.map(|program| program as Arc<dyn TypeSource>);
             Site::Function(FunctionSite {
                 prototype,
@@ -283,7 +289,7 @@ impl Preparer {
     fn program(&mut self, file: &TargetFile) -> Option<Arc<Dwarf>> {
         let known = self.programs.entry(file.path.clone());
         known
-            .or_insert_with(|| open_dwarf(file).map(Arc::new))
+            .or_insert_with(|| Dwarf::of_file(file).map(Arc::new))
             .clone()
     }
 
@@ -338,29 +344,6 @@ impl Preparer {
 fn is_syscall_argument(field: &types::Field) -> bool {
     const NUMBER: &str = "__syscall_nr";
     !field.name.starts_with("common_") && field.name != NUMBER
-}
-
-fn open_dwarf(file: &TargetFile) -> Option<Dwarf> {
-    let image = elf::Image::open_as(&file.path, &file.shown).ok()?;
-    let in_process = file
-        .pid
-        .map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
-    let debug = elf::DebugSymbols::find(
-        &image.elf().ok()?,
-        elf::DebugSearch {
-            root: in_process.as_deref().unwrap_or(Path::new("/")),
-            file: &file.shown,
-            open: &elf::Image::open,
-        },
-    );
-    Dwarf::open(image, debug).ok().flatten()
-}
-
-fn prototype_at(program: &Dwarf, point: &UserPoint) -> Option<Prototype> {
-    // Not by the file that the types are from: a debug file has no code.
-    let image = elf::Image::open_as(&point.file.path, &point.file.shown).ok()?;
-    let address = image.elf().ok()?.address_at(point.offset)?;
-    program.prototype_at(address).ok().flatten()
 }
 
 /// An operand as the compiler takes it.

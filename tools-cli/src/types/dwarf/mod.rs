@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     resolve::{
-        TargetFile, VirtAddr,
+        FileOffset, TargetFile, VirtAddr,
         elf::{DebugSearch, DebugSection, DebugSymbols, FunctionKind, FunctionSymbol, Image},
     },
     spec::Pattern,
@@ -115,7 +115,36 @@ impl Dwarf {
         prototype.map_err(|error| self.damaged(error))
     }
 
+    /// The prototype of the function whose code begins at that place of the program.
+    ///
+    /// # Errors
+    ///
+    /// When the description is damaged there.
+    pub fn prototype_of(&self, code: FileOffset) -> Result<Option<Prototype>, Error> {
+        match self.address_of(code) {
+            Some(address) => self.prototype_at(address),
+            None => Ok(None),
+        }
+    }
+
     /// The declaration of that function.
+    ///
+    /// # Errors
+    ///
+    /// When the description is damaged there.
+    pub fn declaration_of(&self, code: FileOffset) -> Result<Option<Declaration>, Error> {
+        match self.address_of(code) {
+            Some(address) => self.declaration_at(address),
+            None => Ok(None),
+        }
+    }
+
+    /// Not by the file that the types are from: a debug file has no code.
+    fn address_of(&self, code: FileOffset) -> Option<VirtAddr> {
+        self.program.elf().ok()?.address_at(code)
+    }
+
+    /// The declaration of the function whose code begins at the address.
     ///
     /// # Errors
     ///
