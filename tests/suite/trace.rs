@@ -311,11 +311,12 @@ fn messages_and_names_can_be_filtered() {
 
 #[test]
 fn json_has_typed_values() {
-    let probe = function(r#"pk_work "n %d %s", arg1 - 1, $comm"#);
+    let probe = function(r#"pk_work "n %d %s %x", arg1 - 1, $comm, -arg1 - 1"#);
     let finished = run(&["--json"], &probe, "work", "1");
     let row: serde_json::Value = serde_json::from_str(&finished.stdout).expect("one object");
-    assert_eq!(row["message"], "n -1 calls");
+    assert_eq!(row["message"], "n -1 calls ffffffffffffffff");
     assert_eq!(row["values"]["arg1 - 1"], -1);
+    assert_eq!(row["values"]["-arg1 - 1"], u64::MAX);
     assert_eq!(row["values"]["$comm"], "calls");
     assert_eq!(row["probe"], "pk_work");
 }

@@ -1,6 +1,6 @@
 //! Where the values of a message are in the memory that a generated function fills.
 
-use crate::spec::format::Conversion;
+use crate::spec::format::{Conversion, Form};
 
 /// Bytes at the start of the values, where the generated function notes what it could not read.
 pub(super) const FAULTS_BYTES: u8 = 8;
@@ -26,6 +26,24 @@ pub struct Layout {
     pub slots: Vec<Slot>,
     /// The message.
     pub pieces: Vec<Piece>,
+}
+
+impl Layout {
+    /// Whether the slot number `index` has a number with a sign: its type has one, or the message
+    /// shows it so.
+    #[must_use]
+    pub fn is_signed(&self, index: usize) -> bool {
+        let shows_sign = |piece: &Piece| match piece {
+            Piece::Value { slot, conversion } => *slot == index && conversion.form == Form::Signed,
+            Piece::Text(_) => false,
+        };
+        match self.slots.get(index).map(|slot| &slot.kind) {
+            Some(SlotKind::Integer { is_signed, .. }) => {
+                *is_signed || self.pieces.iter().any(shows_sign)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A piece of a message.

@@ -13,10 +13,7 @@ use super::{
     json::{Frame, push_line},
     push_escaped,
 };
-use crate::{
-    compile::{Slot, SlotKind},
-    symbolize::Symbol,
-};
+use crate::symbolize::Symbol;
 
 /// What the first column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,12 +62,23 @@ pub struct EventLine<'a> {
     pub function: &'a FunctionName,
     /// The message.
     pub message: &'a str,
-    /// The values in it, and what they are; only objects have them.
-    pub values: Vec<(&'a Slot, Value<'a>)>,
+    /// The values in it; only objects have them.
+    pub values: Vec<NamedValue<'a>>,
     /// The frames of the kernel's part of the stack: address and symbol.
     pub kernel_stack: &'a [(u64, Symbol)],
     /// Those of the program's part.
     pub user_stack: &'a [(u64, Symbol)],
+}
+
+/// A value of an event.
+#[derive(Clone, Debug)]
+pub struct NamedValue<'a> {
+    /// What it is called.
+    pub name: &'a str,
+    /// What it is.
+    pub value: Value<'a>,
+    /// Whether it has a sign, if it is a number.
+    pub is_signed: bool,
 }
 
 impl EventTable {
@@ -159,7 +167,7 @@ impl EventTable {
         let values = line
             .values
             .into_iter()
-            .map(|(slot, value)| (slot.name.clone(), json_value(&slot.kind, &value)));
+            .map(|value| (value.name.to_owned(), json_value(&value)));
         set("values", Json::Object(values.collect()));
         for (key, stack) in [("kernel", line.kernel_stack), ("user", line.user_stack)] {
             if !stack.is_empty() {
@@ -221,13 +229,11 @@ fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
-fn json_value(kind: &SlotKind, value: &Value<'_>) -> Json {
-    match value {
-        Value::Integer(number) => match kind {
-            SlotKind::Integer {
-                is_signed: true, ..
-            } => (*number).into(),
-            _ => number.cast_unsigned().into(),
+fn json_value(value: &NamedValue<'_>) -> Json {
+    match &value.value {
+        Value::Integer(number) => match value.is_signed {
+            true => (*number).into(),
+            false => number.cast_unsigned().into(),
         },
         Value::Text(text) => {
             let mut shown = String::new();
@@ -255,34 +261,21 @@ mod tests {
         to_unix_ns: 1_700_000_000_000_000_000,
     };
 
-    fn slot(name: &str, kind: SlotKind) -> Slot {
-        Slot {
-            offset: 8,
-            kind,
-            name: name.to_owned(),
-            constants: Vec::new(),
-        }
-    }
-
     fn written(table: EventTable, stack: &[(u64, Symbol)]) -> String {
         let mut out = String::new();
         let function = FunctionName::new("vfs_read");
-        let integer = |is_signed| SlotKind::Integer {
-            bytes: 8,
+        let value = |name, value, is_signed| NamedValue {
+            name,
+            value,
             is_signed,
         };
-        let slots = [
-            (slot("n", integer(true)), Value::Integer(-1)),
-            (slot("size", integer(false)), Value::Integer(-1)),
-            (slot("file", SlotKind::Pointer), Value::Integer(i64::MIN)),
-            (
-                slot("text", SlotKind::Text { capacity: 8 }),
-                Value::Text(b"a\xff"),
-            ),
-            (slot("gone", integer(true)), Value::Unreadable(None)),
+        let values = vec![
+            value("n", Value::Integer(-1), true),
+            value("size", Value::Integer(-1), false),
+            value("file", Value::Integer(i64::MIN), false),
+            value("text", Value::Text(b"a\xff"), false),
+            value("gone", Value::Unreadable(None), true),
         ];
-        let values = slots.iter().map(|(slot, value)| (slot, value.clone()));
-        let values = values.collect();
         let line = EventLine {
             time_ns: 1_250_000_000,
             cpu: 3,

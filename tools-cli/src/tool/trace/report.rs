@@ -8,7 +8,8 @@ use crate::{
     compile::{Layout, Piece, Slot},
     load::{Body, Functions},
     render::{
-        Columns, CommandName, EventCounts, EventLine, FunctionName, Names, Value, write_message,
+        Columns, CommandName, EventCounts, EventLine, FunctionName, NamedValue, Names, Value,
+        write_message,
     },
     spec::format::Form,
     symbolize::{self, Frame, Symbol, Symbolizer},
@@ -178,7 +179,11 @@ impl<'a> Report<'a> {
         }
         let value = |(index, slot)| {
             let slot: &Slot = slot;
-            (slot, Value::of(layout, index, event.rest))
+            NamedValue {
+                name: &slot.name,
+                value: Value::of(layout, index, event.rest),
+                is_signed: layout.is_signed(index),
+            }
         };
         let values = match self.options.table.json {
             true => layout.slots.iter().enumerate().map(value).collect(),
