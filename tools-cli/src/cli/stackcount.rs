@@ -97,8 +97,9 @@ impl Args {
             return Err(BadCommandLine(reason.to_owned()).into());
         }
         let request = self.run.request(self.duration)?;
-        let has_one_process = !request.filters.pids.is_empty();
-        let by_process = self.perpid || has_one_process;
+        let filters = &request.filters;
+        let by_process = self.perpid || !filters.pids.is_empty();
+        let is_only_one = filters.pids.len() == 1 && !filters.follow_forks;
         let table = StackTable {
             format: match (self.folded, self.json) {
                 (true, _) => StackFormat::Folded,
@@ -109,7 +110,7 @@ impl Args {
             offsets: self.offset,
             verbose: self.verbose > 0,
             delimited: self.delimited && !self.kernel_stacks_only && !self.user_stacks_only,
-            processes: by_process && !has_one_process,
+            processes: by_process && !is_only_one,
         };
         let options = Options {
             table,
