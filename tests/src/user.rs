@@ -18,6 +18,8 @@ use crate::{
 
 /// `CAP_SYS_ADMIN` (include/uapi/linux/capability.h).
 pub const CAP_SYS_ADMIN: u32 = 21;
+/// `CAP_SYS_RESOURCE`.
+const CAP_SYS_RESOURCE: u32 = 24;
 /// `CAP_PERFMON`.
 pub const CAP_PERFMON: u32 = 38;
 /// `CAP_BPF`.
@@ -185,6 +187,25 @@ fn keep_only(capabilities: &[u32]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has the child be a root who may have so many files open and can't raise that, as in a container.
+pub fn limit_open_files(command: &mut Command, files: libc::rlim_t) {
+    let limit = |most| libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: the closure makes system calls only, which is allowed between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            // Older kernels count maps and programs against it, which is not what is asked here.
+            let memory = limit(libc::RLIM_INFINITY);
+            succeeded(libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const memory))?;
+            succeeded(libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_RESOURCE))?;
+            let files = limit(files);
+            succeeded(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const files))
+        })
+    };
 }
 
 /// Has the child be a root without tracefs and without the right to mount it, as in a container.

@@ -206,7 +206,7 @@ fn one_place_among_a_thousand_that_can_not_be_probed_costs_the_others_nothing() 
         let arguments = ["--attach-with", way, &probe, "--", &many];
         let finished = Finished::of(funccount(&arguments));
         if !Kernel::current().should_attach(way) {
-            finished.assert_failure(1, "failed to attach any of 1,001 places");
+            finished.assert_failure(1, "failed to attach any of 1001 places");
             continue;
         }
         assert!(finished.status.success(), "{way}: {finished:#?}");

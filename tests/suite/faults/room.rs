@@ -1,10 +1,9 @@
 //! The system has no room for all that is to be attached: the rest is, and what is not is told.
 
-use std::process::Command;
-
 use tests::{
     kernel::Kernel,
     process::{Finished, funccount, trace},
+    user,
 };
 
 use super::fixture;
@@ -22,22 +21,27 @@ fn traced_and_skipped(finished: &Finished) -> (usize, usize, usize) {
 
 #[test]
 fn that_there_are_too_few_descriptors_is_told() {
-    const DESCRIPTORS: &str = "100";
+    const DESCRIPTORS: u64 = 100;
 
     // It has a thousand functions.
     let program = fixture("calls-static");
     let probe = format!("{program}:*");
-    for way in ["uprobe", "uprobe.single"] {
+    for (way, told) in [
+        (
+            "uprobe",
+            "(os error 24): each place takes some; raise the hard limit",
+        ),
+        // There, the next program is what there is none for.
+        ("uprobe.single", "Too many open files (os error 24)"),
+    ] {
         if !Kernel::current().should_attach(way) {
             continue;
         }
-        let tool = funccount(&["--attach-with", way, &probe, "--", &program, "work", "3"]);
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "ulimit -n $0; exec \"$@\"", DESCRIPTORS]);
-        limited.arg(tool.get_program()).args(tool.get_args());
-        let finished = Finished::of(limited);
+        let mut tool = funccount(&["--attach-with", way, &probe, "--", &program, "work", "3"]);
+        user::limit_open_files(&mut tool, DESCRIPTORS);
         let reason =
             "Too many open files (os error 24): each place takes some; raise the hard limit";
+        let finished = Finished::of(tool);
         finished.assert_failure(1, reason);
         assert!(!finished.stderr.contains("before 5.15"), "{finished:#?}");
     }
