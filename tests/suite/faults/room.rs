@@ -1,4 +1,4 @@
-//! The system has no room for all that is to be attached: the rest is, and what is not is told.
+//! The system has no room for all that is to be attached, which is told.
 
 use tests::{
     kernel::Kernel,

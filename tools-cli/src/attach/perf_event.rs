@@ -46,7 +46,7 @@ impl<'a> Unattached<'a> {
     fn new(site: Site<'a>, error: &io::Error) -> Self {
         match error.raw_os_error() {
             // Nor would there be descriptors for what is read later.
-            Some(libc::EMFILE | libc::ENFILE) => Self::Way(WayError::Unsupported(format!(
+            Some(libc::EMFILE) => Self::Way(WayError::Unsupported(format!(
                 "{error}: each place takes some; raise the hard limit (ulimit -Hn)"
             ))),
             // `BPF_TRACE_MAX_PROGS` (kernel/trace/bpf_trace.c).

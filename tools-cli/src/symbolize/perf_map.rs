@@ -13,7 +13,9 @@ const UP_TO_BYTES: u64 = 1 << 28;
 #[derive(Debug, Default)]
 pub(crate) struct PerfMap {
     symbols: Vec<Symbol>,
-    /// How far the file was read; runtimes add to it.
+    /// Size of the file when it was looked at last.
+    file_bytes: u64,
+    /// How far it was read; runtimes add to it.
     read_bytes: u64,
 }
 
@@ -31,9 +33,10 @@ impl PerfMap {
         if file_bytes < self.read_bytes {
             *self = Self::default();
         }
-        if file_bytes == self.read_bytes {
+        if file_bytes == self.file_bytes {
             return Ok(());
         }
+        self.file_bytes = file_bytes;
         let mut text = Vec::new();
         file.seek(SeekFrom::Start(self.read_bytes))?;
         file.take(file_bytes - self.read_bytes)
