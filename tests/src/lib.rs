@@ -2,6 +2,7 @@
 //! on is expected to have.
 
 pub mod fixtures;
+pub mod gate;
 pub mod kernel;
 pub mod process;
 pub mod user;

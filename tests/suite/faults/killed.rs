@@ -3,6 +3,7 @@
 use std::{fs, io::BufRead as _, os::unix::process::ExitStatusExt as _};
 
 use tests::{
+    gate::Gate,
     process::{Live, funccount, trace},
     watchdog::wait_until,
 };
@@ -58,10 +59,9 @@ fn holds(held: &[(String, u32)], kind: &str) -> bool {
     held.iter().any(|(held, _)| held == kind)
 }
 
-/// Probes of two kinds, with what is done told as it is done.
-fn start(until: &str) -> Live {
-    let arguments = ["-v", &work(), "t:syscalls:sys_enter_getppid"];
-    Live::start_until(funccount(&arguments), until)
+/// Starts a tool with probes of two kinds; before it has, if its calls are held.
+fn spawn() -> Live {
+    Live::spawn(funccount(&[&work(), "t:syscalls:sys_enter_getppid"]))
 }
 
 #[test]
@@ -78,25 +78,33 @@ fn while_it_resolves() {
     assert_eq!(mounts(), before);
 }
 
+/// At each call by which it loads or attaches, until one of two kinds of probes is live.
 #[test]
 fn while_it_loads_and_attaches() {
-    for kind in ["map_id", "prog_id"] {
-        wait_until(|| {
-            let live = start("resolved ");
-            wait_until(|| holds(&held_by(live.pid()), kind));
-            let held = stop(&live);
-            // It may have been faster: another is tried.
-            let is_too_late = is_attached(live.pid(), &held);
+    Gate::with(|gate| {
+        let (mut had_maps_only, mut had_programs_only) = (false, false);
+        for passed in 0.. {
+            let live = spawn();
+            (0..passed).for_each(|_| gate.pass(gate.next()));
+            let _waiting = gate.next();
+            let held = held_by(live.pid());
+            let is_attached = is_attached(live.pid(), &held);
             kill_holding(live, &held);
-            !is_too_late
-        });
-    }
+            let has_programs = holds(&held, "prog_id");
+            had_maps_only |= holds(&held, "map_id") && !has_programs;
+            had_programs_only |= has_programs && !is_attached;
+            if is_attached {
+                break;
+            }
+        }
+        assert!(had_maps_only && had_programs_only);
+    });
 }
 
 #[test]
 fn while_it_waits_for_events() {
     let mut worker = worker("work", "10");
-    let live = start("Tracing ");
+    let live = spawn().until("Tracing ");
     assert!(held_by(live.pid()).len() > 4);
     kill(live);
     worker.work();
