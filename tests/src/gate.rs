@@ -4,6 +4,8 @@
 use std::{
     io, mem,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    panic::{self, AssertUnwindSafe},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
@@ -42,7 +44,7 @@ impl Gate {
             let thread = builder.spawn_scoped(scope, run).expect("a thread");
             thread
                 .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                .unwrap_or_else(|panic| panic::resume_unwind(panic));
         });
     }
 
@@ -78,18 +80,22 @@ impl Gate {
     pub fn next(&self) -> Call {
         // The call itself would wait for ever when the program is gone.
         wait_until(|| self.has_call());
-        // SAFETY: zeroes are a value of it, and what the kernel wants to be given.
-        let mut call: seccomp_notif = unsafe { mem::zeroed() };
-        self.control(libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call)
-            .expect("it waits");
-        Call(call.id)
+        self.take().expect("it waits")
     }
 
-    /// Has the kernel carry out a call.
+    /// The call that waits; nothing if its program was killed meanwhile.
+    fn take(&self) -> Option<Call> {
+        // SAFETY: zeroes are a value of it, and what the kernel wants to be given.
+        let mut call: seccomp_notif = unsafe { mem::zeroed() };
+        let taken = self.control(libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut call);
+        taken.is_ok().then_some(Call(call.id))
+    }
+
+    /// Has the kernel carry out a call, if the program that made it is still there.
     ///
     /// # Panics
     ///
-    /// When the program that made it is gone.
+    /// When the kernel does not.
     pub fn pass(&self, call: Call) {
         let mut answer = seccomp_notif_resp {
             id: call.0,
@@ -97,8 +103,26 @@ impl Gate {
             error: 0,
             flags: u32::try_from(libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE).expect("it fits"),
         };
-        self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer)
-            .expect("it waits");
+        if let Err(error) = self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) {
+            assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{error}");
+        }
+    }
+
+    /// Has the kernel carry out all calls while something is done.
+    pub fn open_while<T>(&self, act: impl FnOnce() -> T) -> T {
+        let is_done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    if self.has_call() {
+                        self.take().into_iter().for_each(|call| self.pass(call));
+                    }
+                }
+            });
+            let done = panic::catch_unwind(AssertUnwindSafe(act));
+            is_done.store(true, Ordering::Relaxed);
+            done.unwrap_or_else(|panic| panic::resume_unwind(panic))
+        })
     }
 
     fn has_call(&self) -> bool {

@@ -10,12 +10,11 @@ use std::{
 };
 
 use tests::{
+    gate::Gate,
     kernel::Kernel,
     process::{Finished, Live, funccount, probekit, stackcount, told, trace},
-    watchdog::wait_until,
 };
 
-use super::killed::is_stopped;
 use crate::{
     ending::{await_freed, held_by},
     filters::cgroup_root,
@@ -149,18 +148,30 @@ fn memory_that_ends_while_it_attaches_is_told_or_ends_it_and_leaves_nothing() {
     const LINKS: usize = 5;
     const PATTERN: &str = "t:syscalls:sys_enter_s*";
 
-    let limited = Limited::new();
-    let many = funccount(&["-d", "1", PATTERN]);
-    let live = Live::spawn(limited.inside(&many));
-    let is_link = |(kind, _): &&(String, u32)| kind == "link_id" || kind == "prog_id";
-    wait_until(|| held_by(live.pid()).iter().filter(is_link).count() >= LINKS);
-    live.signal(libc::SIGSTOP);
-    wait_until(|| is_stopped(live.pid()));
-    let held = held_by(live.pid());
-    limited.close();
-    live.signal(libc::SIGCONT);
-    let finished = live.wait();
-    assert!(limited.was_full(), "{finished:#?}");
+    Gate::with(|gate| {
+        let limited = Limited::new();
+        let many = funccount(&["-d", "1", PATTERN]);
+        let live = Live::spawn(limited.inside(&many));
+        let is_link = |(kind, _): &&(String, u32)| kind == "link_id" || kind == "prog_id";
+        let (held, next) = loop {
+            let call = gate.next();
+            let held = held_by(live.pid());
+            if held.iter().filter(is_link).count() >= LINKS {
+                break (held, call);
+            }
+            gate.pass(call);
+        };
+        limited.close();
+        gate.pass(next);
+        let finished = gate.open_while(|| live.wait());
+        assert!(limited.was_full(), "{finished:#?}");
+        assert_told(&finished, PATTERN);
+        await_freed(&held);
+    });
+}
+
+/// That a run in which memory ended has told so, or was killed.
+fn assert_told(finished: &Finished, pattern: &str) {
     // Whether it is refused or killed is up to the kernel, and so is what it finds to reclaim.
     match finished.status.code() {
         None => assert_eq!(finished.status.signal(), Some(libc::SIGKILL)),
@@ -168,7 +179,7 @@ fn memory_that_ends_while_it_attaches_is_told_or_ends_it_and_leaves_nothing() {
             let number = |text| told(&finished.stderr, text);
             let skipped = number("skipped ").unwrap_or(0);
             let traced = number("Tracing ").expect("it was live");
-            assert_eq!(traced + skipped, listed(PATTERN), "{finished:#?}");
+            assert_eq!(traced + skipped, listed(pattern), "{finished:#?}");
         }
         Some(_) => finished.assert_failure(1, "Cannot allocate memory"),
     }
@@ -178,5 +189,4 @@ fn memory_that_ends_while_it_attaches_is_told_or_ends_it_and_leaves_nothing() {
         finished.stderr.contains("Cannot allocate memory"),
         "{finished:#?}"
     );
-    await_freed(&held);
 }
