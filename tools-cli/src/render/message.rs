@@ -87,88 +87,67 @@ fn write_value(
     names: &dyn Names,
     out: &mut String,
 ) {
-    let number = match value {
-        Value::Integer(number) => *number,
+    match value {
+        Value::Integer(number) => write_integer(*number, slot, conversion, names, out),
         Value::Text(text) => {
             let most = conversion
                 .precision
                 .map_or(text.len(), |most| most as usize);
-            let mut shown = String::new();
-            push_escaped(&mut shown, &text[..text.len().min(most)]);
-            return pad(&shown, conversion, out);
+            pad(&escaped(&text[..text.len().min(most)]), conversion, out);
         }
-        Value::Unreadable(Some(0)) => return pad("(null)", conversion, out),
+        Value::Unreadable(Some(0)) => pad("(null)", conversion, out),
         Value::Unreadable(Some(address)) => {
-            return pad(&format!("<unreadable: {address:#x}>"), conversion, out);
+            pad(&format!("<unreadable: {address:#x}>"), conversion, out);
         }
-        Value::Unreadable(None) => return pad("<unreadable>", conversion, out),
-    };
-    let bits = number.cast_unsigned();
-    let is_plain = conversion.width.is_none()
-        && conversion.precision.is_none()
-        && conversion.flags == Flags::default()
-        && !matches!(conversion.length, Length::Char | Length::Short);
-    if is_plain && conversion.form == Form::Signed {
-        let _ = write!(out, "{number}");
-        return;
+        Value::Unreadable(None) => pad("<unreadable>", conversion, out),
     }
+}
+
+fn write_integer(
+    number: i64,
+    slot: &Slot,
+    conversion: &Conversion,
+    names: &dyn Names,
+    out: &mut String,
+) {
+    let bits = number.cast_unsigned();
+    let narrowed = narrow(bits, slot, conversion);
     match conversion.form {
-        Form::Signed => {
-            let number = match (conversion.length, &slot.kind) {
-                (Length::Char, _) => i64::from(number as i8),
-                (Length::Short, _) => i64::from(number as i16),
-                _ => number,
-            };
-            let sign = match (number < 0, conversion.flags.plus, conversion.flags.space) {
-                (true, ..) => "-",
-                (_, true, _) => "+",
-                (_, _, true) => " ",
-                _ => "",
-            };
-            digits(sign, &number.unsigned_abs().to_string(), conversion, out);
-        }
-        Form::Unsigned => digits(
-            "",
-            &narrow(bits, slot, conversion).to_string(),
-            conversion,
-            out,
-        ),
-        Form::Hex => hex(
-            &format!("{:x}", narrow(bits, slot, conversion)),
-            "0x",
-            conversion,
-            out,
-        ),
-        Form::UpperHex => {
-            hex(
-                &format!("{:X}", narrow(bits, slot, conversion)),
-                "0X",
-                conversion,
-                out,
-            );
-        }
-        Form::Octal => hex(
-            &format!("{:o}", narrow(bits, slot, conversion)),
-            "0",
-            conversion,
-            out,
-        ),
+        Form::Signed => write_signed(number, conversion, out),
+        Form::Unsigned => digits("", &narrowed.to_string(), conversion, out),
+        Form::Hex => prefixed("0x", &format!("{narrowed:x}"), conversion, out),
+        Form::UpperHex => prefixed("0X", &format!("{narrowed:X}"), conversion, out),
+        Form::Octal => prefixed("0", &format!("{narrowed:o}"), conversion, out),
         Form::Pointer => pad(&format!("{bits:#x}"), conversion, out),
-        Form::Character => {
-            let mut shown = String::new();
-            push_escaped(&mut shown, &[bits as u8]);
-            pad(&shown, conversion, out);
-        }
-        Form::Text => {
-            let mut constants = slot.constants.iter();
-            match constants.find(|(_, constant)| *constant == number) {
-                Some((name, _)) => pad(name, conversion, out),
-                None => pad(&number.to_string(), conversion, out),
-            }
-        }
+        Form::Character => pad(&escaped(&[bits as u8]), conversion, out),
+        Form::Text => match slot.constants.iter().find(|(_, value)| *value == number) {
+            Some((name, _)) => pad(name, conversion, out),
+            None => pad(&number.to_string(), conversion, out),
+        },
         Form::KernelSymbol => pad(&names.kernel(bits), conversion, out),
         Form::UserSymbol => pad(&names.user(bits), conversion, out),
     }
+}
+
+fn write_signed(number: i64, conversion: &Conversion, out: &mut String) {
+    let number = match conversion.length {
+        Length::Char => i64::from(number as i8),
+        Length::Short => i64::from(number as i16),
+        _ => number,
+    };
+    let flags = conversion.flags;
+    if conversion.width.is_none() && conversion.precision.is_none() && flags == Flags::default() {
+        // Most are so, and this is done for each event.
+        let _ = write!(out, "{number}");
+        return;
+    }
+    let sign = match (number < 0, flags.plus, flags.space) {
+        (true, ..) => "-",
+        (_, true, _) => "+",
+        (_, _, true) => " ",
+        _ => "",
+    };
+    digits(sign, &number.unsigned_abs().to_string(), conversion, out);
 }
 
 /// The value at the size of its type, or at the smaller one of the conversion.
@@ -185,7 +164,8 @@ fn narrow(bits: u64, slot: &Slot, conversion: &Conversion) -> u64 {
     }
 }
 
-fn hex(text: &str, prefix: &str, conversion: &Conversion, out: &mut String) {
+/// Writes digits, which the conversion may want a prefix before unless they are 0.
+fn prefixed(prefix: &str, text: &str, conversion: &Conversion, out: &mut String) {
     let has_prefix = conversion.flags.alternate && text != "0";
     digits(if has_prefix { prefix } else { "" }, text, conversion, out);
 }
@@ -213,6 +193,12 @@ fn pad(text: &str, conversion: &Conversion, out: &mut String) {
     if conversion.flags.left {
         out.extend(std::iter::repeat_n(' ', missing));
     }
+}
+
+fn escaped(bytes: &[u8]) -> String {
+    let mut shown = String::new();
+    push_escaped(&mut shown, bytes);
+    shown
 }
 
 /// Appends bytes that a program chose, made safe for a terminal.
