@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use chrono::Local;
-use probes_common::Settings;
 
 use super::{
     Console, Status, UNWRITTEN,
@@ -13,9 +12,8 @@ use super::{
     wait::{self, Event, ScreenEvent, ScreenSignals},
 };
 use crate::{
-    attach::Bodies,
     collect::{Counts, Groups},
-    load::{Body, MapSizes, Maps},
+    load::{Body, Maps},
     render::{CommandName, CountTable, LiveTable, Row, RowGroup, escape_lines},
     resolve::Probe,
 };
@@ -56,9 +54,6 @@ async fn count(
     session: &mut Session,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Event> {
-    if options.show_program {
-        console.say(session.program_text()?);
-    }
     let mut counters = options.open(session.maps(), session.probes())?;
     let title = session.title(request);
     console.say(&title);
@@ -172,21 +167,17 @@ fn suspend(
 
 impl Options {
     fn plan(&self) -> Plan {
-        let Some(by) = self.table.by else {
-            return Plan::new(Body::Count);
+        let mut plan = match self.table.by {
+            None => Plan::new(Body::Count),
+            Some(by) => {
+                let mut plan = Plan::new(Body::CountBy);
+                plan.settings.by = by as u32;
+                plan.sizes.groups = self.groups;
+                plan
+            }
         };
-        Plan {
-            bodies: Bodies::All(Body::CountBy),
-            functions: Vec::new(),
-            settings: Settings {
-                by: by as u32,
-                ..Settings::default()
-            },
-            sizes: MapSizes {
-                groups: self.groups,
-                ..MapSizes::default()
-            },
-        }
+        plan.show_program = self.show_program;
+        plan
     }
 
     fn open(&self, maps: &Maps, probes: &[Probe]) -> anyhow::Result<Counters> {

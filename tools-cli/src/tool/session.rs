@@ -72,6 +72,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Room for what it gathers.
     pub sizes: MapSizes,
+    /// Show the program of the first probe before a command is let go.
+    pub show_program: bool,
 }
 
 impl Plan {
@@ -83,6 +85,7 @@ impl Plan {
             functions: Vec::new(),
             settings: Settings::default(),
             sizes: MapSizes::default(),
+            show_program: false,
         }
     }
 }
@@ -123,7 +126,7 @@ impl Session {
         limits::raise().context("failed to read this process's limits")?;
         let targets = watch(&request.filters, command.as_ref())?;
         let filters = with_command(&request.filters, command.as_ref());
-        let bodies = plan.bodies.clone();
+        let (bodies, show_program) = (plan.bodies.clone(), plan.show_program);
         let loader = load(plan, &filters, &resolved, console.verbosity)?;
         let keys = filters.keys()?;
         let following = filters
@@ -137,6 +140,9 @@ impl Session {
             options: request.attach,
         };
         let (work, attached) = work.run(&mut signals, &targets, console).await?;
+        if show_program {
+            console.say(program_text(&work)?);
+        }
         let session = Self {
             diagnostics: diagnostics(&attached, console),
             waiter: Waiter::start(signals, request.interval, request.duration, targets),
@@ -191,17 +197,6 @@ impl Session {
     #[must_use]
     pub fn foresees_kernel(&self) -> bool {
         self.loader.settings().foresees_kernel != 0 && self.attached.can_foresee_kernel()
-    }
-
-    /// The instructions of the program, one a line.
-    ///
-    /// # Errors
-    ///
-    /// When no such program was loaded.
-    pub fn program_text(&self) -> anyhow::Result<String> {
-        let first = self.bodies.of(0).context("there is no probe")?;
-        let text = self.loader.disassemble(first);
-        text.context("the program of the first probe was not loaded")
     }
 
     /// Has [`Session::next`] tell when `records`, a ring buffer, has something to be read, and every
@@ -452,6 +447,13 @@ fn diagnostics(attached: &Attached, console: &mut Console<'_>) -> Option<AsyncFd
             None
         }
     }
+}
+
+/// The instructions of the program of the first probe, one a line.
+fn program_text(work: &Work) -> anyhow::Result<String> {
+    let first = work.bodies.of(0).context("there is no probe")?;
+    let text = work.loader.disassemble(first);
+    text.context("the program of the first probe was not loaded")
 }
 
 fn load(

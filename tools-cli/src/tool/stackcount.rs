@@ -86,9 +86,6 @@ async fn count(
     session: &mut Session,
     console: &mut Console<'_>,
 ) -> anyhow::Result<Event> {
-    if options.show_program {
-        console.say(session.program_text()?);
-    }
     let mut stacks = Stacks::open(session.maps(), processes, options.distinction())?;
     session.watch(stacks.as_fd(), TICK)?;
     let mut foresight = session
@@ -183,6 +180,7 @@ impl Options {
                 frames_bytes: self.buffer_bytes,
                 ..MapSizes::default()
             },
+            show_program: self.show_program,
         }
     }
 

@@ -180,6 +180,8 @@ impl Options {
                 calls: if saves_at_entry { CALLS } else { 1 },
                 ..MapSizes::default()
             },
+            // What is compiled is shown instead, before.
+            show_program: false,
         }
     }
 
