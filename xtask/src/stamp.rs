@@ -38,7 +38,9 @@ pub fn of_sources() -> anyhow::Result<String> {
         hash.update(contents);
     }
     hash.update(crates()?.join("\n"));
-    hash.update(release_profile()?);
+    for header in ["[workspace.package]", "[profile.release]"] {
+        hash.update(section(header)?);
+    }
     Ok(hash
         .finalize()
         .iter()
@@ -67,13 +69,13 @@ fn crates() -> anyhow::Result<Vec<String>> {
     Ok(crates.into_iter().collect())
 }
 
-/// What Cargo.toml says of how programs for use are optimised.
-fn release_profile() -> anyhow::Result<String> {
+/// What Cargo.toml says under this header: the edition, and how programs for use are optimised.
+fn section(header: &str) -> anyhow::Result<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml"))?;
-    let (_, profile) = manifest
-        .split_once("[profile.release]")
-        .context("Cargo.toml has no [profile.release]")?;
-    Ok(profile.split("\n[").next().unwrap_or_default().to_owned())
+    let (_, section) = manifest
+        .split_once(header)
+        .with_context(|| format!("Cargo.toml has no {header}"))?;
+    Ok(section.split("\n[").next().unwrap_or_default().to_owned())
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
@@ -125,11 +127,13 @@ mod tests {
             assert!(crates.iter().any(|found| found.starts_with(name)), "{name}");
         }
         assert!(!crates.iter().any(|found| found.starts_with("probes-")));
-        assert!(
-            super::release_profile()
-                .expect("it is there")
-                .contains("lto")
-        );
+        for (header, field) in [
+            ("[workspace.package]", "edition"),
+            ("[profile.release]", "lto"),
+        ] {
+            let section = super::section(header).expect("it is there");
+            assert!(section.contains(field), "{section}");
+        }
     }
 
     #[test]
