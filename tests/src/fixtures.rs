@@ -62,6 +62,8 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     compile("calls-omit", "gcc", &no_frames)?;
     compile("calls-static", "gcc", &format!("-static -pthread {calls}"))?;
     compile("calls-stripped", "gcc", &format!("-s -pthread {calls}"))?;
+    let bare = format!("-s -static -no-pie -pthread {calls}");
+    compile("calls-bare", "gcc", &bare)?;
     compile("examples", "gcc", &source("examples.c"))?;
     compile("shapes", "g++", &source("shapes.cpp"))?;
     let twins = format!("{} {}", source("twins_a.c"), source("twins_b.c"));

@@ -53,6 +53,10 @@ fn bad_flags_are_told() {
             &["--nonsense", "c:malloc"],
             "unexpected argument '--nonsense'",
         ),
+        (
+            &["--follow-forks", "c:malloc"],
+            "--follow-forks needs -p: it follows the children of those processes",
+        ),
         (&[], "not provided:\n  <PATTERN>...\n"),
     ] {
         run(arguments).assert_failure(2, told);

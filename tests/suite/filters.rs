@@ -225,6 +225,10 @@ fn forks_are_followed_only_when_asked() {
     assert_eq!(finished.count("pk_work"), 0);
     let finished = count(&["-p", &pid, "--follow-forks"], &probe, &mut [&mut parent]);
     assert_eq!(finished.count("pk_work"), 20);
+    // Those of a command are anyway.
+    let calls = fixtures::path("calls").display().to_string();
+    let command = ["--follow-forks", &probe, "--", &calls, "fork", "20"];
+    assert_eq!(Finished::of(funccount(&command)).count("pk_work"), 20);
 }
 
 #[test]

@@ -50,13 +50,15 @@ fn tools_run_from_the_folder_by_their_names() {
 }
 
 #[test]
-fn programs_of_others_are_left_alone() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let other = folder.path().join("bin/trace");
-    fs::create_dir(folder.path().join("bin")).expect("there is room");
-    fs::write(&other, "another").expect("there is room");
-    let refused = install(&probekit(), folder.path());
-    refused.assert_failure(1, "/bin/trace is there and not a link to probekit");
-    assert_eq!(fs::read(&other).expect("it is there"), b"another");
-    assert!(!folder.path().join("bin/probekit").exists());
+fn files_of_others_are_left_alone() {
+    for name in ["bin/trace", "bin/probekit", "share/man/man8/trace.8"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let other = folder.path().join(name);
+        fs::create_dir_all(other.parent().expect("it has one")).expect("there is room");
+        fs::write(&other, "another").expect("there is room");
+        let refused = install(&probekit(), folder.path());
+        refused.assert_failure(1, &format!("/{name} is there and not probekit's"));
+        assert_eq!(fs::read(&other).expect("it is there"), b"another");
+        assert!(!folder.path().join("bin/funccount").exists());
+    }
 }

@@ -135,9 +135,12 @@ fn a_process_in_another_mount_namespace_is_probed_through_its_root() {
     let mut worker = Worker::start(command);
     assert!(!inside.exists());
     let pid = worker.pid().to_string();
-    let live = Live::start(funccount(&["-p", &pid, "pkfixture:pk_library_work"]));
-    worker.work();
-    assert_eq!(live.interrupt().count("pk_library_work"), 25);
+    let by_path = format!("/proc/{pid}/root{}:pk_library_work", inside.display());
+    for probe in [&["-p", &pid, "pkfixture:pk_library_work"][..], &[&by_path]] {
+        let live = Live::start(funccount(probe));
+        worker.work();
+        assert_eq!(live.interrupt().count("pk_library_work"), 25, "{probe:?}");
+    }
 }
 
 #[test]

@@ -133,7 +133,8 @@ fn print_cpu_is_the_cpu() {
 #[test]
 fn timestamp_is_since_the_start() {
     let started = Instant::now();
-    let (header, lines) = three_events(&["-t"]);
+    // bcc's: it goes before the time of day.
+    let (header, lines) = three_events(&["-tT"]);
     assert!(header.starts_with("TIME     PID     TID "), "{header}");
     let longest = started.elapsed().as_secs_f64();
     let seconds = seconds(&lines);
@@ -145,8 +146,14 @@ fn timestamp_is_since_the_start() {
 
 #[test]
 fn unix_timestamp_is_since_1970() {
+    for options in [&["-t", "-u"][..], &["-u"], &["-utT"]] {
+        check_unix_timestamp(options);
+    }
+}
+
+fn check_unix_timestamp(options: &[&str]) {
     let started = since_1970().as_secs_f64();
-    let (header, lines) = three_events(&["-t", "-u"]);
+    let (header, lines) = three_events(options);
     let ended = since_1970().as_secs_f64();
     assert!(
         header.starts_with(&format!("{:<17} PID     TID ", "TIME")),

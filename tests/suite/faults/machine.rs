@@ -266,6 +266,31 @@ fn a_clock_that_is_set_does_not_disturb_relative_times() {
 }
 
 #[test]
+fn a_clock_that_is_set_is_what_later_events_are_told_by() {
+    const HOURS: f64 = 7200.0;
+
+    let mut worker = worker("work", "1");
+    let probe = work();
+    let mut live = Live::start_until(trace(&["-v", "-tu", &probe]), "Tracing ");
+    let mut lines = live.take_stdout().lines().map_while(Result::ok).skip(1);
+    let mut time_of_one = || -> f64 {
+        worker.work();
+        let line = lines.next().expect("an event");
+        let time = line.split(' ').next().unwrap_or_default();
+        time.parse().expect("seconds")
+    };
+    let before = time_of_one();
+    let clock = Clock::set_ahead(7200);
+    let after = time_of_one();
+    drop(clock);
+    assert!(live.interrupt().status.success());
+    assert!(
+        (HOURS..HOURS + 600.0).contains(&(after - before)),
+        "{before}, {after}"
+    );
+}
+
+#[test]
 fn a_clock_that_is_set_does_not_disturb_intervals() {
     for ahead in [7200, -7200] {
         let mut live = Live::start(funccount(&["-i", "0.1", "-d", "3600", &work()]));

@@ -46,6 +46,29 @@ fn that_there_are_too_few_descriptors_is_told() {
 }
 
 #[test]
+fn that_there_are_too_few_descriptors_for_symbols_is_told_and_loses_nothing() {
+    const DESCRIPTORS: u64 = 100;
+
+    // Each is a file of its own.
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "for number in $(seq {DESCRIPTORS}); do \
+         cp {} {folder}/$number; {folder}/$number getppid 1; done",
+        fixture("calls"),
+        folder = folder.path().display(),
+    );
+    let event = "t:syscalls:sys_enter_getppid (!STRCMP(\"sh\", $comm))";
+    let mut tool = trace(&["-U", event, "--", "sh", "-c", &script]);
+    user::limit_open_files(&mut tool, DESCRIPTORS);
+    let finished = Finished::of(tool);
+    assert!(finished.status.success(), "{finished:#?}");
+    let events = finished.stdout.matches(" sys_enter_getppid ").count();
+    assert_eq!(events as u64, DESCRIPTORS, "{finished:#?}");
+    let note = "note: functions of some programs have no names: too many files are open";
+    assert!(finished.stderr.contains(note), "{finished:#?}");
+}
+
+#[test]
 fn a_tracepoint_takes_as_many_programs_as_the_kernel_lets_it() {
     /// `BPF_TRACE_MAX_PROGS`.
     const MOST: usize = 64;

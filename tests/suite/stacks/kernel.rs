@@ -4,7 +4,7 @@ use std::process::Command;
 
 use tests::{
     kernel::Kernel,
-    process::{Finished, Live, Worker, funccount, stackcount},
+    process::{Finished, Live, Worker, funccount, stackcount, trace},
 };
 
 use super::fixture;
@@ -87,6 +87,27 @@ fn kernel_functions_show_their_callers() {
             .stderr
             .contains("stacks of the kernel lead through ");
         assert_eq!(is_foreseen, way != "fentry", "{way}: {finished:#?}");
+    }
+}
+
+#[test]
+fn the_programs_that_watch_are_not_among_the_callers() {
+    let stacks = fixture("stacks");
+    for way in ["kprobe", "fentry"] {
+        let options = ["-K", "-M", "20", "--attach-with", way];
+        let traced = ["vfs_read", "--", &stacks, "read", "30"];
+        let finished = Finished::of(trace(&[&options[..], &traced].concat()));
+        if !Kernel::current().should_attach(way) {
+            finished.assert_failure(1, "failed to attach any of ");
+            continue;
+        }
+        assert!(finished.status.success(), "{way}: {finished:#?}");
+        let stacks: Vec<&str> = finished.stdout.split(" vfs_read ").skip(1).collect();
+        assert_eq!(stacks.len(), 20, "{way}: {finished:#?}");
+        for stack in stacks {
+            let innermost = stack.lines().nth(1).unwrap_or_default();
+            assert!(innermost.starts_with("        vfs_read+"), "{way}: {stack}");
+        }
     }
 }
 

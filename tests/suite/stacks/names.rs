@@ -1,6 +1,8 @@
 //! Names for the frames of programs and libraries.
 
-use tests::process::{Finished, stackcount};
+use std::{fs, os::linux::fs::MetadataExt as _, path::PathBuf, process::Command};
+
+use tests::process::{Finished, Live, Worker, stackcount};
 
 use super::{expected, fixture, folded, leaf, paths, rows, stacks_of};
 
@@ -30,6 +32,75 @@ fn programs_that_replace_each_other_at_the_same_addresses_are_told_apart() {
         .collect();
     let each_once = [(Some("suc_first"), Some(1)), (Some("suc_second"), Some(1))];
     assert_eq!(counted, each_once, "{finished:#?}");
+}
+
+/// A program in a file system of its own, where it has the same path as others, and that path as we
+/// reach it.
+fn contained(folder: &str, name: &str, arguments: &str) -> (Worker, PathBuf) {
+    let script = format!(
+        "mount -t tmpfs tmpfs {folder} && cp {program} {folder}/program && \
+         exec {folder}/program --wait {arguments}",
+        program = fixture(name),
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]);
+    let worker = Worker::start(command);
+    let path = format!("/proc/{}/root{folder}/program", worker.pid());
+    (worker, path.into())
+}
+
+#[test]
+fn programs_of_one_path_and_number_in_two_containers_are_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().to_str().expect("text");
+    let (mut calls, calls_path) = contained(folder, "calls", "work 2");
+    let (mut stacks, stacks_path) = contained(folder, "stacks", "recurse 1");
+    let number = |path: &PathBuf| fs::metadata(path).expect("it is there").st_ino();
+    assert_eq!(number(&calls_path), number(&stacks_path));
+
+    let probes = [(&calls_path, "pk_work"), (&stacks_path, "stk_leaf")]
+        .map(|(path, function)| format!("{}:{function}", path.display()));
+    let live = Live::start(stackcount(&["-f", "-U", &probes[0], &probes[1]]));
+    calls.work();
+    stacks.work();
+    let found = folded(&live.interrupt().stdout);
+    let ends_with = |end: &str| found.keys().any(|stack| stack.ends_with(end));
+    assert!(ends_with(";once;pk_work"), "{found:?}");
+    assert!(ends_with(";stk_recurse;stk_leaf"), "{found:?}");
+}
+
+#[test]
+fn functions_without_names_are_where_they_are_in_the_file() {
+    // As it is linked: its start is mapped there.
+    const START: u64 = 0x40_0000;
+
+    let program = fixture("calls-bare");
+    let event = "t:syscalls:sys_enter_getppid";
+    let arguments = ["--json", "-v", "-U", event, "--", &program, "getppid", "1"];
+    let finished = Finished::of(stackcount(&arguments));
+    let rows = rows(&finished);
+    let frames = rows[0]["user"].as_array().expect("frames");
+    let mut places = 0;
+    for frame in frames
+        .iter()
+        .filter(|frame| frame["module"] == program.as_str())
+    {
+        assert_eq!(frame["symbol"], serde_json::Value::Null, "{finished:#?}");
+        let number = |name| {
+            let value: &serde_json::Value = &frame[name];
+            let digits = value.as_str().map(|text| text.trim_start_matches("0x"));
+            digits.map_or(value.as_u64(), |text| u64::from_str_radix(text, 16).ok())
+        };
+        let (address, offset) = (number("address"), number("offset"));
+        assert_eq!(
+            address
+                .zip(offset)
+                .map(|(address, offset)| address - offset),
+            Some(START)
+        );
+        places += 1;
+    }
+    assert!(places > 1, "{finished:#?}");
 }
 
 #[test]

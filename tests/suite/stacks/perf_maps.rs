@@ -51,6 +51,15 @@ fn a_perf_map_that_is_written_late_gives_its_names_from_then_on() {
 }
 
 #[test]
+fn code_that_is_replaced_at_run_time_has_its_new_name_from_then_on() {
+    let mut command = Command::new(fixture("stacks"));
+    command.args(["--wait", "again", "version"]);
+    let (first, later) = first_and_later(Worker::start(command), "0.02");
+    assert!(first.ends_with(";version1;stk_leaf 1\n"), "{first}");
+    assert!(later.ends_with(";version2;stk_leaf 1\n"), "{later}");
+}
+
+#[test]
 fn a_perf_map_in_a_container_is_found_even_when_the_container_is_gone() {
     // Process 1 in its own namespace, with its own /tmp.
     let folder = tempfile::tempdir().expect("a folder");

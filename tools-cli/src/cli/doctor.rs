@@ -10,8 +10,8 @@ What only could be better (warn) makes no difference.";
 
 /// Check what this kernel and these privileges allow, and tell what to do about the rest.
 ///
-/// Every way of attaching is tried for real, on functions that nobody else runs into; nothing is left
-/// behind.
+/// Every way of attaching is tried for real, on an event of the kernel's, on a function of its that is
+/// seldom called, and on one of this program; nothing is left behind.
 #[derive(Parser)]
 #[command(name = "doctor", version, after_help = STATUS)]
 pub(super) struct Args {

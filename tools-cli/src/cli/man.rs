@@ -93,12 +93,18 @@ fn synopsis(usage: &str) -> String {
     format!(".SH SYNOPSIS\n\\&{}\n", usage.replace('-', "\\-"))
 }
 
-/// The tools that can be run by their names have their pages by those names too.
+/// The tools that can be run by their names have their pages by those names too; others have none.
 fn with_own_pages(tools: &str) -> String {
-    let all = install::TOOLS.iter();
-    all.fold(tools.to_owned(), |tools, tool| {
-        tools.replace(&format!("probekit\\-{tool}(8)"), &format!("{tool}(8)"))
-    })
+    let own = install::TOOLS
+        .iter()
+        .map(|tool| (tool, format!("{tool}(8)")));
+    let none = ["man", "help"]
+        .iter()
+        .map(|part| (part, format!("probekit {part}")));
+    own.chain(none)
+        .fold(tools.to_owned(), |tools, (tool, shown)| {
+            tools.replace(&format!("probekit\\-{tool}(8)"), &shown)
+        })
 }
 
 /// What --help ends with, in lines as they are: examples, mostly, in columns.
@@ -119,6 +125,24 @@ fn closing_section(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_pages_that_there_are_are_referred_to() {
+        let page = Page::Probekit.render().expect("it can be written");
+        let page = String::from_utf8(page).expect("text").replace('\\', "");
+        let names: Vec<String> = Page::value_variants()
+            .iter()
+            .map(|page| page.name())
+            .collect();
+        let references: Vec<&str> = page
+            .lines()
+            .filter_map(|line| line.strip_suffix("(8)"))
+            .collect();
+        assert!(references.len() > 4, "{page}");
+        for reference in references {
+            assert!(names.iter().any(|name| name == reference), "{reference}");
+        }
+    }
 
     #[test]
     fn examples_stay_as_they_are() {

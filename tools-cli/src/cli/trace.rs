@@ -4,11 +4,14 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Parser};
 
-use super::{BadCommandLine, complete, run::parse_seconds};
+use super::{
+    BadCommandLine, complete,
+    filters::{HEADING, ProcessArgs},
+    run::parse_seconds,
+};
 use crate::{
     attach::{self, Way},
     compile,
-    kernel::clock,
     render::{EventTable, TimeColumn},
     spec::TraceSpec,
     tool::{Filters, Request, trace::Options},
@@ -41,18 +44,14 @@ pub(super) struct Args {
     /// Size of the buffer for events, in pages of 4 KiB; a power of two
     #[arg(short, long, value_name = "PAGES", default_value_t = 4096, value_parser = parse_pages)]
     buffer_pages: u32,
-    /// Only this process; may be given several times
-    #[arg(short, long = "pid", value_name = "PID", add = complete::pids(), conflicts_with = "tid",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pid: Vec<u32>,
-    /// With -p: also the children that they fork from now on
-    #[arg(long, requires = "pid")]
-    follow_forks: bool,
+    #[command(flatten)]
+    processes: ProcessArgs,
     /// Only this thread
-    #[arg(short = 'L', long, value_name = "TID", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = HEADING, short = 'L', long, value_name = "TID", conflicts_with = "pid",
+          value_parser = clap::value_parser!(u32).range(1..))]
     tid: Option<u32>,
     /// Only this user, by number
-    #[arg(long, value_name = "UID")]
+    #[arg(help_heading = HEADING, long, value_name = "UID")]
     uid: Option<u32>,
     /// Show what is compiled: instructions, and the expression that each is for; twice: also single
     /// events that go wrong in the kernel, such as a read of memory that is not there, the first few
@@ -75,29 +74,29 @@ pub(super) struct Args {
     /// Stop after so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     duration: Option<Duration>,
-    /// Show the time, in seconds since the start
+    /// Show the time, in seconds since the start; goes before -T
     #[arg(short, long)]
     timestamp: bool,
-    /// With -t: in seconds since 1970
-    #[arg(short, long, requires = "timestamp")]
+    /// Show the time in seconds since 1970; goes before -t
+    #[arg(short, long)]
     unix_timestamp: bool,
     /// Show the time of day
-    #[arg(short = 'T', long, conflicts_with = "timestamp")]
+    #[arg(short = 'T', long)]
     time: bool,
     /// Show the CPU
     #[arg(short = 'C', long)]
     print_cpu: bool,
     /// Only tasks in this cgroup (version 2) and below it
-    #[arg(short = 'c', long, value_name = "PATH")]
+    #[arg(help_heading = HEADING, short = 'c', long, value_name = "PATH")]
     cgroup_path: Option<PathBuf>,
     /// Only tasks whose command name contains this
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, short, long, value_name = "NAME")]
     name: Option<String>,
     /// Only this CPU
-    #[arg(long, value_name = "CPU")]
+    #[arg(help_heading = HEADING, long, value_name = "CPU")]
     cpu: Option<u32>,
     /// Only messages that contain this
-    #[arg(short = 'f', long, value_name = "TEXT")]
+    #[arg(help_heading = HEADING, short = 'f', long, value_name = "TEXT")]
     msg_filter: Option<String>,
     /// Show the kernel's part of the stack of each event
     #[arg(short = 'K', long)]
@@ -110,7 +109,7 @@ pub(super) struct Args {
     address: bool,
     /// Count equal events, and show how often each was seen when there were as many as -M says
     #[arg(short = 'A', long, requires = "max_events",
-          conflicts_with_all = ["timestamp", "time", "print_cpu"])]
+          conflicts_with_all = ["timestamp", "unix_timestamp", "time", "print_cpu"])]
     aggregate: bool,
     /// Not needed: types come from the kernel and from programs themselves
     #[arg(short = 'I', long, value_name = "HEADER")]
@@ -134,10 +133,6 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn request(&self) -> anyhow::Result<(Request, Options)> {
-        if !self.command.is_empty() && !self.pid.is_empty() {
-            let reason = "-p and a command exclude each other: with a command, only it is traced";
-            return Err(BadCommandLine(reason.to_owned()).into());
-        }
         let specs = self
             .probes
             .iter()
@@ -147,13 +142,12 @@ impl Args {
         let request = Request {
             specs: specs.iter().map(|spec| spec.probe.clone()).collect(),
             filters: Filters {
-                pids: self.pid.clone(),
-                follow_forks: self.follow_forks,
                 tid: self.tid,
                 uid: self.uid,
                 cgroup: self.cgroup_path.clone(),
                 comm: self.name.clone(),
                 cpu: self.cpu,
+                ..self.processes.filters(!self.command.is_empty())?
             },
             command: self.command.clone(),
             attach: attach::Options {
@@ -192,9 +186,9 @@ impl Args {
 
     fn table(&self) -> EventTable {
         let time = match (self.timestamp, self.unix_timestamp, self.time) {
-            (true, false, _) => Some(TimeColumn::SinceStart),
-            (true, true, _) => Some(TimeColumn::Unix),
-            (false, _, true) => Some(TimeColumn::Local),
+            (_, true, _) => Some(TimeColumn::Unix),
+            (true, ..) => Some(TimeColumn::SinceStart),
+            (.., true) => Some(TimeColumn::Local),
             _ => None,
         };
         EventTable {
@@ -203,8 +197,6 @@ impl Args {
             addresses: self.address,
             json: self.json,
             aggregated: self.aggregate,
-            start_ns: clock::monotonic_ns(),
-            to_unix_ns: clock::monotonic_to_unix_ns(),
         }
     }
 }

@@ -7,14 +7,14 @@ use probes_common::Loss;
 
 use crate::load::{MapName, Maps};
 
-/// Why counters could not be read.
+/// Why what programs have gathered could not be read; the cause is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The map could not be opened.
-    #[error("failed to open the counters: {0}")]
+    #[error("failed to open a map of results")]
     Open(#[from] io::Error),
     /// The map could not be read.
-    #[error("failed to read the counters: {0}")]
+    #[error("failed to read a map of results")]
     Read(#[from] MapError),
 }
 

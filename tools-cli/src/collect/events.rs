@@ -89,6 +89,12 @@ impl Events {
         self.give_before(horizon.time_ns)
     }
 
+    /// Whether events that have happened could not be taken yet.
+    #[must_use]
+    pub const fn is_waiting(&self) -> bool {
+        self.horizon.is_some()
+    }
+
     /// Takes all there is at the end, in order of time.
     pub fn take_rest(&mut self) -> impl Iterator<Item = Event<'_>> {
         self.horizon = None;

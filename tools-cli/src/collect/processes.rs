@@ -30,6 +30,8 @@ pub struct Processes {
     exited: HashSet<u32>,
     /// Those that had by then.
     to_be_forgotten: HashSet<u32>,
+    /// How often processes were forgotten.
+    round: u32,
     lost: bool,
 }
 
@@ -58,8 +60,11 @@ struct Region {
     start: u64,
     end: u64,
     offset: u64,
+    device: (u32, u32),
     inode: u64,
     path: Arc<PathBuf>,
+    /// The round in which it was heard that another is in its place.
+    replaced: Option<u32>,
 }
 
 impl Processes {
@@ -74,6 +79,7 @@ impl Processes {
             spaces: HashMap::new(),
             exited: HashSet::new(),
             to_be_forgotten: HashSet::new(),
+            round: 0,
             lost: false,
         })
     }
@@ -90,14 +96,17 @@ impl Processes {
         }
     }
 
-    /// Forgets processes that had exited when this was called last; to be called when all addresses
-    /// that are known are located. Not those that have exited since: an address of theirs may have
-    /// come after those that are known, and before the exit was heard of.
-    pub fn forget_exited(&mut self) {
-        for pid in self.to_be_forgotten.drain() {
-            self.spaces.remove(&pid);
+    /// Forgets processes that had exited when this was called last, and gives their PIDs; to be called
+    /// when all addresses that are known are located. Not those that have exited since: an address of
+    /// theirs may have come after those that are known, and before the exit was heard of.
+    pub fn forget_exited(&mut self) -> HashSet<u32> {
+        let gone = std::mem::take(&mut self.to_be_forgotten);
+        for pid in &gone {
+            self.spaces.remove(pid);
         }
         std::mem::swap(&mut self.exited, &mut self.to_be_forgotten);
+        self.round = self.round.wrapping_add(1);
+        gone
     }
 
     fn apply(&mut self, record: Record) {
@@ -107,6 +116,7 @@ impl Processes {
                 start,
                 end,
                 offset,
+                device,
                 inode,
                 path,
             } => {
@@ -115,15 +125,17 @@ impl Processes {
                     start,
                     end,
                     offset,
+                    device,
                     inode,
                     path: Arc::new(path),
+                    replaced: None,
                 };
                 let space = self.spaces.entry(pid).or_default();
                 if space.lives.is_empty() {
                     space.lives.push(Life::default());
                 }
                 if let Some(life) = space.lives.last_mut() {
-                    life.regions.push(region);
+                    life.map(region, self.round);
                 }
             }
             What::Executed => self.begin_life(pid, time_ns, None),
@@ -170,17 +182,18 @@ impl Processes {
     /// Where the code at `address` of the process `pid` was at a time.
     pub fn locate(&mut self, pid: u32, address: u64, time_ns: u64, code: &mut Code) -> Location {
         let mut owner = pid;
+        let since_ns = self.life(pid, time_ns).since_ns;
         for _ in 0..GENERATIONS {
             let life = self.life(owner, time_ns);
             if let Some(region) = life.region(address, time_ns) {
-                return region.locate(pid, address, code);
+                return region.locate((pid, since_ns), address, code);
             }
             match life.inherited {
                 Some(parent) if parent != owner => owner = parent,
                 _ => break,
             }
         }
-        Location::Process(code.space_id(pid, None), address)
+        Location::Process(code.space_id(pid, since_ns, None), address)
     }
 
     /// The life of a process that was lived at a time; read from `/proc` if it began before we did.
@@ -221,10 +234,36 @@ impl Life {
             start: line.mapping.start,
             end: line.mapping.end,
             offset: line.mapping.offset,
+            device: line.device,
             inode: line.inode,
             path: Arc::new(line.path),
+            replaced: None,
         });
         self.regions.splice(0..0, regions);
+    }
+
+    /// Adds a mapping, as the newest. It may be one that is there: a compiler at run time takes and
+    /// gives the permission to execute again and again, of which each time is told.
+    fn map(&mut self, new: Region, round: u32) {
+        let overlaps = |old: &&Region| old.start < new.end && new.start < old.end;
+        if self
+            .regions
+            .iter()
+            .rev()
+            .find(overlaps)
+            .is_some_and(|old| old.is_same(&new))
+        {
+            return;
+        }
+        for old in &mut self.regions {
+            if new.start <= old.start && old.end <= new.end {
+                old.replaced.get_or_insert(round);
+            }
+        }
+        // As long as an address of it may be to come: see `Processes::forget_exited`.
+        let is_needed = |old: &Region| old.replaced.is_none_or(|at| round.wrapping_sub(at) < 2);
+        self.regions.retain(is_needed);
+        self.regions.push(new);
     }
 
     fn region(&self, address: u64, time_ns: u64) -> Option<&Region> {
@@ -239,7 +278,13 @@ impl Life {
 }
 
 impl Region {
-    fn locate(&self, pid: u32, address: u64, code: &mut Code) -> Location {
+    fn is_same(&self, other: &Self) -> bool {
+        let place = |it: &Self| (it.start, it.end, it.offset, it.device, it.inode);
+        place(self) == place(other) && self.path == other.path
+    }
+
+    /// Where `address` is, of a process that runs what it runs since that time.
+    fn locate(&self, (pid, since_ns): (u32, u64), address: u64, code: &mut Code) -> Location {
         let from_start = address - self.start;
         if self.path.as_os_str() == "[vdso]" {
             return Location::Vdso(from_start);
@@ -250,12 +295,13 @@ impl Region {
                 true => Path::new("//anon"),
                 false => self.path.as_path(),
             };
-            return Location::Process(code.space_id(pid, Some(name)), address);
+            return Location::Process(code.space_id(pid, since_ns, Some(name)), address);
         }
         let file = code.file_id(FileMapping {
             pid,
             start: self.start,
             end: self.end,
+            device: self.device,
             inode: self.inode,
             path: &self.path,
         });
@@ -271,4 +317,58 @@ fn is_program_file(path: &Path) -> bool {
     !anonymous
         .iter()
         .any(|name| path.starts_with(name.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(time_ns: u64, pages: std::ops::Range<u64>) -> Region {
+        Region {
+            time_ns,
+            start: pages.start << 12,
+            end: pages.end << 12,
+            offset: 0,
+            device: (0, 0),
+            inode: 0,
+            path: Arc::default(),
+            replaced: None,
+        }
+    }
+
+    fn time_of(life: &Life, page: u64, time_ns: u64) -> Option<u64> {
+        life.region(page << 12, time_ns)
+            .map(|region| region.time_ns)
+    }
+
+    #[test]
+    fn memory_that_is_mapped_again_and_again_is_kept_once() {
+        let mut life = Life::default();
+        for time_ns in 1..1000 {
+            life.map(region(time_ns, 1..3), 0);
+        }
+        assert_eq!(life.regions.len(), 1);
+        // In parts and as a whole, while its events are taken in.
+        for round in 0..1000 {
+            for part in [1..2, 2..3, 1..3] {
+                life.map(region(1000 + u64::from(round), part), round);
+            }
+        }
+        assert!(life.regions.len() < 10, "{}", life.regions.len());
+    }
+
+    #[test]
+    fn what_was_mapped_before_is_known_until_its_events_are_taken_in() {
+        let mut life = Life::default();
+        life.map(region(10, 1..3), 0);
+        life.map(region(20, 1..5), 0);
+        life.map(region(30, 8..9), 1);
+        assert_eq!(time_of(&life, 1, 15), Some(10));
+        assert_eq!(time_of(&life, 1, 25), Some(20));
+        life.map(region(40, 9..10), 2);
+        // The oldest that is there.
+        assert_eq!(time_of(&life, 1, 15), Some(20));
+        assert_eq!(time_of(&life, 8, 50), Some(30));
+        assert_eq!(time_of(&life, 7, 50), None);
+    }
 }

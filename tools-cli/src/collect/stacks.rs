@@ -1,6 +1,11 @@
 //! Stacks and how often each was seen.
 
-use std::{collections::HashMap, mem::offset_of, sync::Arc};
+use std::{
+    collections::HashMap,
+    mem::offset_of,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+};
 
 use aya::maps::{HashMap as CountMap, Map, MapData, MapError, RingBuf};
 use probes_common::{COMM_BYTES, StackHeader, StackKey};
@@ -12,6 +17,7 @@ use super::{
 };
 use crate::{
     bytes::{addresses, array_at},
+    kernel::ring_positions::RingPositions,
     load::{MapName, Maps},
 };
 
@@ -21,7 +27,7 @@ type KeyBytes = [u8; size_of::<StackKey>()];
 /// A stack, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stack {
-    /// The process and its command name, if stacks are told apart by them.
+    /// The process; 0 if stacks are not told apart by it.
     pub pid: u32,
     /// The command name; zeros if stacks are not told apart by it.
     pub comm: [u8; COMM_BYTES],
@@ -48,6 +54,7 @@ pub struct Distinction {
 /// The stacks of a run.
 pub struct Stacks {
     records: RingBuf<MapData>,
+    positions: RingPositions,
     counts: CountMap<MapData, KeyBytes, u64>,
     /// By the kernel's key: the number of the stack, and what was seen of its count.
     keys: HashMap<KeyBytes, (usize, u64)>,
@@ -69,10 +76,13 @@ impl Stacks {
         processes: Option<Processes>,
         distinction: Distinction,
     ) -> Result<Self, Error> {
-        let records = MapData::from_fd(maps.duplicate(MapName::Frames)?)?;
+        let records = maps.duplicate(MapName::Frames)?;
+        let positions = RingPositions::map(records.as_fd())?;
+        let records = MapData::from_fd(records)?;
         let counts = MapData::from_fd(maps.duplicate(MapName::Stacks)?)?;
         Ok(Self {
             records: RingBuf::try_from(Map::RingBuf(records))?,
+            positions,
             counts: CountMap::try_from(Map::HashMap(counts))?,
             keys: HashMap::new(),
             stacks: Vec::new(),
@@ -86,6 +96,7 @@ impl Stacks {
     /// Takes in the stacks that are new, and finds out where their code is while that can be known.
     pub fn drain(&mut self) {
         let mut new = Vec::new();
+        let produced = self.positions.produced();
         while let Some(record) = self.records.next() {
             new.extend(Record::parse(&record));
         }
@@ -97,7 +108,10 @@ impl Stacks {
             let number = self.number(stack);
             self.keys.entry(record.key).or_insert((number, 0));
         }
-        if let Some(processes) = &mut self.processes {
+        // Not while one is still being written, of a process that may have exited since.
+        if self.positions.consumed() >= produced
+            && let Some(processes) = &mut self.processes
+        {
             processes.forget_exited();
         }
     }
@@ -133,7 +147,7 @@ impl Stacks {
             .iter()
             .map(|&address| match &mut self.processes {
                 Some(processes) => processes.locate(record.pid, address, record.time_ns, code),
-                None => Location::Process(code.space_id(record.pid, None), address),
+                None => Location::Process(code.space_id(record.pid, 0, None), address),
             });
         Stack {
             user: user.collect(),
@@ -165,9 +179,9 @@ impl Stacks {
     }
 }
 
-impl std::os::fd::AsFd for Stacks {
+impl AsFd for Stacks {
     /// Readable when there are new stacks.
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.records.as_fd()
     }
 }

@@ -12,8 +12,8 @@ pub(super) fn maps(bytes: &[u8]) {
         let mapping = line.mapping;
         let execute = if line.is_executable { 'x' } else { '-' };
         let mut written = format!(
-            "{:x}-{:x} r-{execute}p {:x} 00:00 {} ",
-            mapping.start, mapping.end, mapping.offset, line.inode
+            "{:x}-{:x} r-{execute}p {:x} {:02x}:{:02x} {} ",
+            mapping.start, mapping.end, mapping.offset, line.device.0, line.device.1, line.inode
         )
         .into_bytes();
         for &byte in line.path.as_os_str().as_bytes() {

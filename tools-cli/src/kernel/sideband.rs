@@ -54,6 +54,8 @@ pub enum What {
         end: u64,
         /// Bytes from the start of the file to what `start` shows.
         offset: u64,
+        /// Major and minor number of the device that the file is on.
+        device: (u32, u32),
         /// The file's inode, 0 if it is no file or the kernel does not tell.
         inode: u64,
         /// The file's path as the process knows it, or a name such as `[vdso]` or `//anon`.
@@ -233,6 +235,7 @@ pub(crate) fn parse(kind: u32, misc: u16, body: &[u8]) -> Option<Record> {
                 start: long(8)?,
                 end: long(8)?.checked_add(long(16)?)?,
                 offset: long(24)?,
+                device: (word(32)?, word(36)?),
                 inode: long(40)?,
                 path: std::ffi::OsStr::from_bytes(name).into(),
             };
@@ -285,12 +288,14 @@ mod tests {
         words[2] = 0x1000;
         words[4] = 0x2000;
         words[6] = 0x3000;
+        (words[8], words[9]) = (8, 1);
         words[10] = 42;
         let body = body(&words, b"/lib/x.so\0\0\0\0\0\0\0", 99);
         let what = What::Mapped {
             start: 0x1000,
             end: 0x3000,
             offset: 0x3000,
+            device: (8, 1),
             inode: 42,
             path: "/lib/x.so".into(),
         };

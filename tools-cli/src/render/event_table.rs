@@ -40,6 +40,11 @@ pub struct EventTable {
     /// Whether equal events are counted: then there is nothing that tells them apart by time or
     /// CPU.
     pub aggregated: bool,
+}
+
+/// What the times of events are shown by.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
     /// `CLOCK_MONOTONIC` at the start, in nanoseconds.
     pub start_ns: u64,
     /// What has to be added to `CLOCK_MONOTONIC` to get the time since 1970, in nanoseconds.
@@ -111,12 +116,18 @@ impl EventTable {
     }
 
     /// Appends an event's lines to `out`.
-    pub fn write(&self, out: &mut String, columns: &mut Columns, line: EventLine<'_>) {
+    pub fn write(
+        &self,
+        out: &mut String,
+        columns: &mut Columns,
+        clocks: Clocks,
+        line: EventLine<'_>,
+    ) {
         if self.json {
-            return self.write_json(out, line);
+            return self.write_json(out, clocks, line);
         }
         // Writing into a string does not fail.
-        let _ = self.write_time(out, line.time_ns);
+        let _ = self.write_time(out, clocks, line.time_ns);
         if self.cpu {
             let _ = write!(out, "{:<3} ", line.cpu);
         }
@@ -136,25 +147,25 @@ impl EventTable {
         }
     }
 
-    fn write_time(&self, out: &mut String, time_ns: u64) -> fmt::Result {
+    fn write_time(&self, out: &mut String, clocks: Clocks, time_ns: u64) -> fmt::Result {
         match self.time {
             Some(TimeColumn::SinceStart) => {
-                let since_start = seconds(time_ns.saturating_sub(self.start_ns));
+                let since_start = seconds(time_ns.saturating_sub(clocks.start_ns));
                 write!(out, "{since_start:<8.6} ")
             }
-            Some(TimeColumn::Unix) => write!(out, "{:<17.6} ", seconds(self.unix_ns(time_ns))),
+            Some(TimeColumn::Unix) => write!(out, "{:<17.6} ", seconds(clocks.unix_ns(time_ns))),
             Some(TimeColumn::Local) => {
-                write!(out, "{:<8} ", self.local(time_ns).format("%H:%M:%S"))
+                write!(out, "{:<8} ", clocks.local(time_ns).format("%H:%M:%S"))
             }
             None => Ok(()),
         }
     }
 
-    fn write_json(&self, out: &mut String, line: EventLine<'_>) {
+    fn write_json(&self, out: &mut String, clocks: Clocks, line: EventLine<'_>) {
         let mut object = Map::new();
         let mut set = |key: &str, value: Json| drop(object.insert(key.to_owned(), value));
         if !self.aggregated {
-            let time = self.local(line.time_ns);
+            let time = clocks.local(line.time_ns);
             let time = time.to_rfc3339_opts(chrono::SecondsFormat::Nanos, true);
             set("time", time.into());
             set("cpu", line.cpu.into());
@@ -179,7 +190,9 @@ impl EventTable {
         }
         push_line(out, &object);
     }
+}
 
+impl Clocks {
     fn unix_ns(&self, time_ns: u64) -> u64 {
         time_ns.saturating_add_signed(self.to_unix_ns)
     }
@@ -257,6 +270,9 @@ mod tests {
         addresses: false,
         json: false,
         aggregated: false,
+    };
+
+    const CLOCKS: Clocks = Clocks {
         start_ns: 1_000_000_000,
         to_unix_ns: 1_700_000_000_000_000_000,
     };
@@ -288,7 +304,7 @@ mod tests {
             kernel_stack: stack,
             user_stack: &[],
         };
-        table.write(&mut out, &mut Columns::default(), line);
+        table.write(&mut out, &mut Columns::default(), CLOCKS, line);
         out
     }
 

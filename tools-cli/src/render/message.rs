@@ -121,7 +121,8 @@ fn write_integer(
         Form::Pointer => pad(&format!("{bits:#x}"), conversion, out),
         Form::Character => pad(&escaped(&[bits as u8]), conversion, out),
         Form::Text => match slot.constants.iter().find(|(_, value)| *value == number) {
-            Some((name, _)) => pad(name, conversion, out),
+            // The program that is traced has chosen it.
+            Some((name, _)) => pad(&escaped(name.as_bytes()), conversion, out),
             None => pad(&number.to_string(), conversion, out),
         },
         Form::KernelSymbol => pad(&names.kernel(bits), conversion, out),
@@ -272,7 +273,10 @@ mod tests {
             is_signed: true,
         };
         let values = [0, value].map(i64::to_le_bytes).concat();
-        shown(&layout(format, kind, &[("RED", 1), ("GREEN", 2)]), &values)
+        shown(
+            &layout(format, kind, &[("RED", 1), ("GREEN", 2), ("\u{1b}[2J", 3)]),
+            &values,
+        )
     }
 
     #[test]
@@ -306,6 +310,7 @@ mod tests {
         ] {
             assert_eq!(number(format, value, 4), expected, "{format}");
         }
+        assert_eq!(number("%s", 3, 4), "\\u{1b}[2J");
         assert_eq!(number("%lu", -1, 8), "18446744073709551615");
         assert_eq!(number("%lx", -1, 8), "ffffffffffffffff");
     }

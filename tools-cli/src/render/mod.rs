@@ -18,7 +18,9 @@ pub use check_table::{Check, Verdict, write_checks};
 pub use count_table::{CountTable, Format, Row, RowGroup};
 pub use escape::{Escaped, escape_lines};
 pub use event_counts::EventCounts;
-pub use event_table::{Columns, EventLine, EventTable, FunctionName, NamedValue, TimeColumn};
+pub use event_table::{
+    Clocks, Columns, EventLine, EventTable, FunctionName, NamedValue, TimeColumn,
+};
 pub use flame_graph::FlameGraph;
 pub use live_table::LiveTable;
 pub use message::{Names, Value, push_escaped, write_message};

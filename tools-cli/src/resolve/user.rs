@@ -1,19 +1,13 @@
 //! Functions of programs and libraries.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fs::File, os::unix::fs::FileExt as _, sync::Arc};
 
 use super::{
     AttachPoint, Error, FileOffset, Probe, Scope, TargetFile, UserPoint, VirtAddr,
     binary::{self, MappedFile},
     elf::{
-        DebugSearch, DebugSymbols, Elf, ElfError, FunctionKind, FunctionSymbol, Image, Site,
-        implementations_in_use, would_break,
+        DebugSymbols, Elf, FunctionKind, FunctionSymbol, Image, Site, implementations_in_use,
+        would_break,
     },
     found::Found,
     suggest,
@@ -66,7 +60,7 @@ impl Search<'_> {
         found: &mut Found,
     ) -> Result<(), Error> {
         self.refuse_go_returns()?;
-        let debug = self.debug_symbols();
+        let debug = self.file.debug_symbols(&self.elf);
         let mut in_file = self.elf.find_functions(&self.function.name, &debug)?;
         if in_file.functions.is_empty() {
             return Err(self.nothing_found(&debug));
@@ -121,21 +115,6 @@ impl Search<'_> {
         }
         let place = VirtAddr(site.address.0.wrapping_add(offset));
         Ok(self.elf.code_at(place).and_then(would_break))
-    }
-
-    fn debug_symbols(&self) -> DebugSymbols {
-        let root = self.pid.map_or_else(
-            || PathBuf::from("/"),
-            |pid| PathBuf::from(format!("/proc/{pid}/root")),
-        );
-        DebugSymbols::find(
-            &self.elf,
-            DebugSearch {
-                root: &root,
-                file: &self.file.shown,
-                open: &|path: &Path| -> Result<Image, ElfError> { Image::open(path) },
-            },
-        )
     }
 
     /// With a process at hand, an IFUNC stands for the implementation that it uses.

@@ -71,10 +71,17 @@ pub struct Symbolizer {
     asked_for: Vec<String>,
     blazesym: blazesym::symbolize::Symbolizer,
     names: HashMap<Frame, Arc<[Symbol]>>,
+    compiled: HashMap<SpaceId, Compiled>,
     files: HashMap<FileId, Option<SymbolFile>>,
     /// The page of code that the kernel gives to each process, once it was asked for.
     vdso: OnceCell<Option<SymbolFile>>,
-    perf_maps: HashMap<SpaceId, PerfMap>,
+}
+
+/// What is known of code that a process has compiled, as long as it writes no more of it.
+#[derive(Default)]
+struct Compiled {
+    map: PerfMap,
+    names: HashMap<Frame, Arc<[Symbol]>>,
 }
 
 impl Symbolizer {
@@ -94,9 +101,9 @@ impl Symbolizer {
             asked_for: Vec::new(),
             blazesym,
             names: HashMap::new(),
+            compiled: HashMap::new(),
             files: HashMap::new(),
             vdso: OnceCell::new(),
-            perf_maps: HashMap::new(),
         }
     }
 
@@ -113,7 +120,9 @@ impl Symbolizer {
         let mut vdso = Vec::new();
         let mut files: BTreeMap<FileId, Vec<(Frame, u64)>> = BTreeMap::new();
         let mut spaces: BTreeMap<SpaceId, Vec<(Frame, u64)>> = BTreeMap::new();
-        let new: BTreeSet<Frame> = frames.filter(|frame| !self.is_settled(frame)).collect();
+        let new: BTreeSet<Frame> = frames
+            .filter(|frame| !self.names.contains_key(frame))
+            .collect();
         for frame in new {
             let back = u64::from(frame.is_return);
             match frame.location {
@@ -139,19 +148,24 @@ impl Symbolizer {
         }
     }
 
-    /// Whether all is known of a frame that there will ever be.
-    fn is_settled(&self, frame: &Frame) -> bool {
-        // What a runtime had not told yet, it may have told since.
-        let may_be_told = matches!(frame.location, Location::Process(..));
-        let names = self.names.get(frame);
-        names.is_some_and(|names| !may_be_told || names[0].name.is_some())
-    }
-
     /// The names of a frame, inlined functions before what they were inlined into; none before it
     /// was given to [`Symbolizer::find`].
     #[must_use]
     pub fn names(&self, frame: &Frame) -> &[Symbol] {
-        self.names.get(frame).map_or(&[], |names| names)
+        let names = match frame.location {
+            Location::Process(id, _) => self.compiled.get(&id).map(|compiled| &compiled.names),
+            _ => Some(&self.names),
+        };
+        names
+            .and_then(|names| names.get(frame))
+            .map_or(&[], |names| names)
+    }
+
+    /// Forgets what processes had compiled that are gone.
+    pub fn forget(&mut self, gone: &[SpaceId]) {
+        for id in gone {
+            self.compiled.remove(id);
+        }
     }
 
     /// What is to be said if functions of the kernel have no names because it hides where they are.
@@ -188,7 +202,7 @@ impl Symbolizer {
     fn find_in_vdso(&mut self, frames: &[(Frame, u64)]) {
         let vdso = self.vdso.get_or_init(|| SymbolFile::vdso().ok().flatten());
         let Some(vdso) = vdso else {
-            return self.leave_unknown(frames, Some("[vdso]"));
+            return self.names.extend(unknown(frames, Some("[vdso]")));
         };
         let module = |_| Some("[vdso]".to_owned());
         let found = self.ask(&elf(vdso, false), Some(vdso), frames, &module);
@@ -197,7 +211,7 @@ impl Symbolizer {
 
     fn find_in_file(&mut self, id: FileId, frames: &[(Frame, u64)], code: &Code) {
         let Some(file) = code.file(id) else {
-            return self.leave_unknown(frames, None);
+            return self.names.extend(unknown(frames, None));
         };
         let shown = file.shown.to_string_lossy();
         let module = Some(shown.as_ref());
@@ -205,21 +219,21 @@ impl Symbolizer {
             .entry(id)
             .or_insert_with(|| SymbolFile::open(file));
         let Some(Some(opened)) = self.files.get(&id) else {
-            return self.leave_unknown(frames, module);
+            return self.names.extend(unknown(frames, module));
         };
         let mut known = Vec::new();
-        let mut unknown = Vec::new();
+        let mut not_loaded = Vec::new();
         for &(frame, offset) in frames {
             match opened.address(offset) {
                 Some(address) => known.push((frame, address)),
-                None => unknown.push((frame, offset)),
+                None => not_loaded.push((frame, offset)),
             }
         }
         let source = elf(opened, self.options.inlined);
         let of_all = module.map(str::to_owned);
         let found = self.ask(&source, Some(opened), &known, &|_| of_all.clone());
         self.names.extend(found);
-        self.leave_unknown(&unknown, module);
+        self.names.extend(unknown(&not_loaded, module));
     }
 
     /// Asks for the symbols at addresses, all at once; those of `file`, if they are in one.
@@ -259,51 +273,40 @@ impl Symbolizer {
                 Some(Symbolized::Sym(symbol)) => {
                     named(symbol, name(symbol), back, module.as_deref())
                 }
-                _ => [Symbol::unknown(
-                    address.wrapping_add(back),
-                    module.as_deref(),
-                )]
-                .into(),
+                _ => [Symbol::unknown(frame, module.as_deref())].into(),
             };
             (frame, symbols)
         });
         named.collect()
     }
 
-    /// Remembers that nobody knows.
-    fn leave_unknown(&mut self, frames: &[(Frame, u64)], module: Option<&str>) {
-        for &(frame, offset) in frames {
-            let place = offset.wrapping_add(frame.is_return.into());
-            let unknown = Symbol::unknown(place, module);
-            self.names.insert(frame, [unknown].into());
-        }
-    }
-
     /// Finds what a runtime says that it has compiled there.
     fn find_compiled(&mut self, id: SpaceId, frames: &[(Frame, u64)], code: &Code) {
+        let compiled = self.compiled.entry(id).or_default();
         let Some(space) = code.space(id) else {
-            return self.leave_unknown(frames, None);
+            return compiled.names.extend(unknown(frames, None));
         };
-        let map = self.perf_maps.entry(id).or_default();
-        if let Some(file) = space.perf_map.get() {
-            // What can't be read now has no names.
-            let _ = map.update(file);
+        // What can't be read now has no names.
+        let file = space.perf_map.get();
+        if file.is_some_and(|file| compiled.map.update(file).unwrap_or(false)) {
+            // What it had not told yet, it may have told now, and it uses memory again.
+            compiled.names.clear();
         }
-        let mut unknown = Vec::new();
         for &(frame, address) in frames {
-            let Some((name, offset)) = map.find(address) else {
-                unknown.push((frame, address));
-                continue;
-            };
-            let symbol = Symbol {
-                name: Some(name.to_owned()),
-                offset: offset + u64::from(frame.is_return),
-                module: Some(format!("perf-{}.map", space.pid)),
-                is_inlined: false,
-            };
-            self.names.insert(frame, [symbol].into());
+            let map = &compiled.map;
+            compiled.names.entry(frame).or_insert_with(|| {
+                let Some((name, offset)) = map.find(address) else {
+                    return [Symbol::unknown(frame, space.mapping.as_deref())].into();
+                };
+                [Symbol {
+                    name: Some(name.to_owned()),
+                    offset: offset + u64::from(frame.is_return),
+                    module: Some(format!("perf-{}.map", space.pid)),
+                    is_inlined: false,
+                }]
+                .into()
+            });
         }
-        self.leave_unknown(&unknown, space.mapping.as_deref());
     }
 }
 
@@ -331,14 +334,40 @@ impl Symbol {
         (self.name.as_deref(), module, offset, self.is_inlined)
     }
 
-    fn unknown(offset: u64, module: Option<&str>) -> Self {
+    /// That of a frame which nobody knows.
+    fn unknown(frame: Frame, module: Option<&str>) -> Self {
+        let (Location::Kernel(place)
+        | Location::File(_, place)
+        | Location::Vdso(place)
+        | Location::Process(_, place)) = frame.location;
         Self {
             name: None,
-            offset,
+            offset: place,
             module: module.map(str::to_owned),
             is_inlined: false,
         }
     }
+}
+
+/// That nobody knows these frames.
+fn unknown(
+    frames: &[(Frame, u64)],
+    module: Option<&str>,
+) -> impl Iterator<Item = (Frame, Arc<[Symbol]>)> {
+    frames
+        .iter()
+        .map(move |&(frame, _)| (frame, [Symbol::unknown(frame, module)].into()))
+}
+
+/// How many of a kernel stack's innermost frames are of our program, and of what calls it under
+/// fentry.
+#[must_use]
+pub fn count_ours<'a>(innermost_first: impl Iterator<Item = &'a Symbol>) -> usize {
+    let is_ours = |symbol: &&Symbol| {
+        let name = symbol.name.as_deref().unwrap_or_default();
+        name.starts_with("bpf_prog_") || name.starts_with("bpf_trampoline_")
+    };
+    innermost_first.take_while(is_ours).count()
 }
 
 /// The function, after those that were inlined into it.

@@ -53,13 +53,11 @@ impl File {
 ///
 /// # Errors
 ///
-/// When a name that is to be a link is a file of somebody else's, and then before anything is
-/// written; when a file can't be written.
+/// When one of the names is a file of somebody else's, and then before anything is written; when a
+/// file can't be written.
 pub fn run(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Status> {
     for file in &request.files {
-        if let Content::Link(target) = &file.content {
-            check_free(&request.prefix.join(&file.path), target)?;
-        }
+        check_free(&request.prefix.join(&file.path), &file.content)?;
     }
     for file in &request.files {
         let path = request.prefix.join(&file.path);
@@ -70,21 +68,33 @@ pub fn run(request: &Request, console: &mut Console<'_>) -> anyhow::Result<Statu
     Ok(Status::Done)
 }
 
-/// Other packages too have a program that is called trace or funccount.
-fn check_free(path: &Path, target: &str) -> anyhow::Result<()> {
+/// Other packages too have a program that is called trace or funccount, and pages of that name.
+fn check_free(path: &Path, content: &Content) -> anyhow::Result<()> {
     let is_ours = match fs::symlink_metadata(path) {
-        Ok(_) => fs::read_link(path).is_ok_and(|found| found == Path::new(target)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-        Err(error) => return Err(error).context(path.display().to_string()),
+        Ok(_) => is_ours(path, content),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     };
-    if is_ours {
+    if is_ours.with_context(|| path.display().to_string())? {
         return Ok(());
     }
     bail!(
-        "{} is there and not a link to {target}: nothing was installed; move it away, or choose \
-         another folder with --prefix",
+        "{} is there and not probekit's: nothing was installed; move it away, or choose another \
+         folder with --prefix",
         path.display()
     )
+}
+
+/// Whether what is there is what an installation of us, of any version, has put there.
+fn is_ours(path: &Path, content: &Content) -> io::Result<bool> {
+    /// Every one of our files has it, and who else's of the same name would?
+    const NAME: &[u8] = b"probekit";
+    Ok(match content {
+        Content::Link(target) => fs::read_link(path).is_ok_and(|found| found == Path::new(target)),
+        Content::OwnProgram | Content::Bytes(_) => fs::read(path)?
+            .windows(NAME.len())
+            .any(|bytes| bytes == NAME),
+    })
 }
 
 /// Writes beside the place and moves it there: a program that runs can't be written to.

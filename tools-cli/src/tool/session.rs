@@ -91,12 +91,13 @@ impl Plan {
 }
 
 /// A run: probes that are live.
-#[derive(Debug)]
 pub struct Session {
     bodies: Bodies,
     probes: Vec<Probe>,
     loader: Loader,
     attached: Attached,
+    /// What was lost; open from the start, since there may be no descriptor left at the end.
+    lost: Counts,
     /// The probes that follow forks, if they are followed.
     following: Option<Attached>,
     left_out: Vec<Skipped>,
@@ -147,6 +148,7 @@ impl Session {
             diagnostics: diagnostics(&attached, console),
             waiter: Waiter::start(signals, request.interval, request.duration, targets),
             keys,
+            lost: Counts::open(work.loader.maps(), 0)?,
             command: command.map(Held::release).transpose()?,
             bodies: work.bodies,
             probes: work.probes,
@@ -297,12 +299,11 @@ impl Session {
     ///
     /// When it can't be read.
     pub fn lost(&self, loss: Loss) -> anyhow::Result<u64> {
-        Ok(Counts::open(self.maps(), 0)?.lost(loss)?)
+        Ok(self.lost.lost(loss)?)
     }
 
     /// What was lost, in words; nothing if nothing was.
     fn losses(&self) -> anyhow::Result<Vec<String>> {
-        let counts = Counts::open(self.maps(), 0)?;
         let mut losses = Vec::new();
         let misses = self.attached.misses();
         if misses > 0 {
@@ -316,7 +317,7 @@ impl Session {
             losses.push(format!("kprobes were switched off meanwhile; {remedy}"));
         }
         for loss in Loss::ALL {
-            let count = counts.lost(loss)?;
+            let count = self.lost.lost(loss)?;
             if count > 0 {
                 losses.push(losses::total(loss, Grouped(count)));
             }

@@ -229,6 +229,8 @@ struct Report<'a> {
     flame_graph: FlameGraph,
     /// Stacks of programs that end before the start of their thread, by events; and all.
     cut_short: (u64, u64),
+    /// Why functions of programs have no names, if there is a reason.
+    unopened: Option<&'static str>,
 }
 
 impl<'a> Report<'a> {
@@ -240,6 +242,7 @@ impl<'a> Report<'a> {
             symbolizer: Symbolizer::new(options.names).preferring(names),
             flame_graph: FlameGraph::default(),
             cut_short: (0, 0),
+            unopened: None,
         }
     }
 
@@ -263,6 +266,7 @@ impl<'a> Report<'a> {
         let working = progress.working("reading symbols");
         self.symbolizer.find(frames, code);
         drop(working);
+        self.unopened = code.unopened();
         let rows: Vec<StackRow<'_>> = counted
             .iter()
             .map(|(stack, count)| row(&self.symbolizer, stack, *count))
@@ -293,9 +297,8 @@ impl<'a> Report<'a> {
                  (-fno-omit-frame-pointer keeps them)"
             ));
         }
-        if let Some(note) = self.symbolizer.hidden_kernel() {
-            console.say(note);
-        }
+        let notes = [self.symbolizer.hidden_kernel(), self.unopened];
+        notes.iter().flatten().for_each(|note| console.say(note));
         match &self.options.flame_graph {
             Some(path) => self.draw(path, request, console),
             None => Ok(()),
@@ -355,31 +358,104 @@ fn row<'a>(symbolizer: &'a Symbolizer, stack: &Stack, count: u64) -> StackRow<'a
     }
 }
 
-/// Under fentry, our program and what calls it are the innermost frames.
 fn without_our_own(mut frames: Vec<NamedFrame<'_>>) -> Vec<NamedFrame<'_>> {
-    let is_ours = |frame: &NamedFrame<'_>| {
-        let name = frame.symbol.name.as_deref().unwrap_or_default();
-        name.starts_with("bpf_prog_") || name.starts_with("bpf_trampoline_")
-    };
-    let ours = frames.iter().take_while(|frame| is_ours(frame)).count();
+    let ours = symbolize::count_ours(frames.iter().map(|frame| frame.symbol));
     frames.drain(..ours);
     frames
 }
 
 /// Whether the program's part ends before any function that threads start with.
 fn is_cut_short(row: &StackRow<'_>, depth: u32) -> bool {
-    const STARTS: [&str; 6] = [
-        "main",
+    // A function of a stripped file may be the one.
+    let may_be_start = |frame: &NamedFrame<'_>| match &frame.symbol.name {
+        Some(name) => is_start(name),
+        None => frame.symbol.module.is_some(),
+    };
+    !row.user.is_empty() && row.user.len() < depth as usize && !row.user.iter().any(may_be_start)
+}
+
+/// Whether threads begin with a function of this name: in glibc, musl or Go, or while a program is
+/// loaded.
+fn is_start(name: &str) -> bool {
+    const STARTS: [&str; 11] = [
         "_start",
-        "__libc_start",
-        "clone",
+        "_start_c",
+        "_dlstart_c",
+        "main",
+        "start",
         "start_thread",
-        "_dl_",
+        "clone",
+        "clone3",
+        "runtime.goexit",
+        "runtime.mstart",
+        "runtime.rt0_go",
     ];
 
-    let is_start = |frame: &NamedFrame<'_>| {
-        let name = frame.symbol.name.as_deref().unwrap_or_default();
-        STARTS.iter().any(|start| name.starts_with(start))
-    };
-    !row.user.is_empty() && row.user.len() < depth as usize && !row.user.iter().any(is_start)
+    // glibc's own have underscores, versions and parts; Go's are told apart by their calls.
+    let plain = name.trim_start_matches("__");
+    let plain = plain.strip_suffix(".abi0").unwrap_or(plain);
+    STARTS.contains(&plain) || plain.starts_with("libc_start_") || plain.starts_with("_dl_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_threads_start_with_are_known() {
+        for name in [
+            "main",
+            "_start",
+            "__libc_start_main",
+            "__libc_start_call_main",
+            "clone",
+            "__clone3",
+            "start_thread",
+            "_dl_start_user",
+            "runtime.goexit",
+            "runtime.goexit.abi0",
+        ] {
+            assert!(is_start(name), "{name}");
+        }
+        for name in [
+            "main.worker",
+            "maintain_cache",
+            "restart",
+            "cloned",
+            "runtime.main",
+        ] {
+            assert!(!is_start(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn stacks_that_may_be_whole_are_not_said_to_be_cut_short() {
+        let frame = |name: Option<&str>, module: Option<&str>| symbolize::Symbol {
+            name: name.map(str::to_owned),
+            offset: 0,
+            module: module.map(str::to_owned),
+            is_inlined: false,
+        };
+        let leaf = || frame(Some("leaf"), Some("/bin/a"));
+        let is_cut_short = |outermost| {
+            let symbols = [leaf(), outermost];
+            let named = |symbol| NamedFrame {
+                address: None,
+                symbol,
+            };
+            let row = StackRow {
+                pid: 1,
+                comm: CommandName([0; 16]),
+                kernel: Vec::new(),
+                user: symbols.iter().map(named).collect(),
+                count: 1,
+            };
+            is_cut_short(&row, 127)
+        };
+        assert!(is_cut_short(leaf()));
+        // Nothing is mapped there: it is no caller.
+        assert!(is_cut_short(frame(None, None)));
+        assert!(!is_cut_short(frame(None, Some("/bin/stripped"))));
+        assert!(!is_cut_short(frame(Some("main"), Some("/bin/a"))));
+    }
 }

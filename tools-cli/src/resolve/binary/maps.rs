@@ -20,6 +20,8 @@ pub(crate) struct Line {
     pub(crate) mapping: Mapping,
     /// Whether it may be executed.
     pub(crate) is_executable: bool,
+    /// Major and minor number of the device that the file is on, as mappings are told with.
+    pub(crate) device: (u32, u32),
     /// The file's inode; 0 if it is no file.
     pub(crate) inode: u64,
     /// The file's path as the process knows it, or a name such as `[vdso]`.
@@ -42,11 +44,12 @@ fn parse(line: &[u8]) -> Option<Line> {
     let (start, end) = text()?.split_once('-')?;
     let permissions = text()?;
     let offset = text()?;
-    let _device = text()?;
+    let (major, minor) = text()?.split_once(':')?;
     let inode = text()?.parse().ok()?;
     let path = fields.next().unwrap_or_default().trim_ascii_start();
     let live = path.strip_suffix(b" (deleted)");
     let hex = |text| u64::from_str_radix(text, 16).ok();
+    let number = |text| u32::from_str_radix(text, 16).ok();
     Some(Line {
         mapping: Mapping {
             start: hex(start)?,
@@ -54,6 +57,7 @@ fn parse(line: &[u8]) -> Option<Line> {
             offset: hex(offset)?,
         },
         is_executable: permissions.as_bytes().get(2) == Some(&b'x'),
+        device: (number(major)?, number(minor)?),
         inode,
         path: unescaped(live.unwrap_or(path)).into(),
         is_deleted: live.is_some(),
@@ -88,6 +92,7 @@ mod tests {
         let line = parse(b"7f0000001000-7f0000002000 r-xp 00001000 fe:00 1234                       /usr/lib/li b\\012.so (deleted)").expect("valid");
         assert!(line.is_executable && line.is_deleted);
         assert_eq!(line.path, Path::new("/usr/lib/li b\n.so"));
+        assert_eq!((line.device, line.inode), ((0xfe, 0), 1234));
         assert_eq!(
             (line.mapping.start, line.mapping.offset),
             (0x7f00_0000_1000, 0x1000)

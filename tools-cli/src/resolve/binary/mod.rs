@@ -12,7 +12,10 @@ use std::{
 };
 
 pub(super) use self::process::MappedFile;
-use super::TargetFile;
+use super::{
+    TargetFile,
+    elf::{DebugSearch, DebugSymbols, Elf, Image},
+};
 use crate::{kernel::capabilities::Capability, privilege};
 
 /// Why no file could be found.
@@ -64,6 +67,24 @@ pub enum Error {
         /// The error.
         error: io::Error,
     },
+}
+
+impl TargetFile {
+    /// The symbols that are kept apart from the file, looked for where its process would.
+    pub(crate) fn debug_symbols(&self, elf: &Elf<'_>) -> DebugSymbols {
+        let (root, inside) = match self.pid {
+            Some(pid) => (format!("/proc/{pid}/root").into(), self.shown.clone()),
+            None => {
+                root::of_process(&self.path).unwrap_or_else(|| ("/".into(), self.shown.clone()))
+            }
+        };
+        let search = DebugSearch {
+            root: &root,
+            file: &inside,
+            open: &Image::open,
+        };
+        DebugSymbols::find(elf, search)
+    }
 }
 
 /// What `typed` can go on as, for the name or the path of a library or program. Names end in a colon,

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::resolve::{FileOffset, elf::Elf};
 
+/// The device and the inode that a mapping is told with.
+type FileIdentity = ((u32, u32), u64);
+
 /// A file that a process has mapped to execute.
 #[derive(Clone, Debug)]
 pub(crate) struct MappedFile {
@@ -67,17 +70,18 @@ pub(super) fn mapped_files(pid: u32) -> Result<Vec<MappedFile>, Error> {
     let program = fs::metadata(format!("/proc/{pid}/exe"));
     let program_inode = program.map_or(0, |program| program.st_ino());
 
-    let mut files: Vec<(u64, MappedFile)> = Vec::new();
+    let mut files: Vec<(FileIdentity, MappedFile)> = Vec::new();
     for line in maps::lines(&text) {
         if !line.is_executable || line.inode == 0 {
             continue;
         }
-        let same = |(inode, file): &&mut (u64, MappedFile)| {
-            *inode == line.inode && file.target.shown == line.path
+        let identity = (line.device, line.inode);
+        let same = |(known, file): &&mut (FileIdentity, MappedFile)| {
+            *known == identity && file.target.shown == line.path
         };
         match files.iter_mut().find(same) {
             Some((_, file)) => file.mappings.push(line.mapping),
-            None => files.push((line.inode, mapped_file(pid, &line, program_inode))),
+            None => files.push((identity, mapped_file(pid, &line, program_inode))),
         }
     }
     if files.is_empty() {
@@ -96,7 +100,7 @@ fn mapped_file(pid: u32, line: &Line, program_inode: u64) -> MappedFile {
     let Mapping { start, end, .. } = line.mapping;
     let path = match is_same {
         // Paths are the same for us in our own mount namespace, and nicer to read.
-        true if is_same_here(line) => line.path.clone(),
+        true if is_same_file(&in_root, &line.path) => line.path.clone(),
         true => in_root,
         // Deleted, or replaced: the kernel still has the file behind the mapping.
         false => PathBuf::from(format!("/proc/{pid}/map_files/{start:x}-{end:x}")),
@@ -112,8 +116,13 @@ fn mapped_file(pid: u32, line: &Line, program_inode: u64) -> MappedFile {
     }
 }
 
-fn is_same_here(line: &Line) -> bool {
-    fs::metadata(&line.path).is_ok_and(|metadata| metadata.st_ino() == line.inode)
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path| {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.st_dev(), metadata.st_ino()))
+    };
+    let one = identity(one);
+    one.is_some() && one == identity(other)
 }
 
 #[cfg(test)]

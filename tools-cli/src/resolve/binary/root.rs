@@ -41,6 +41,17 @@ pub(super) fn resolve(root: &Path, path: &Path) -> io::Result<PathBuf> {
     Ok(root.join(done))
 }
 
+/// The root of a process and the path below it, of a path that leads through `/proc/PID/root`: its
+/// links are those of that root, which leads elsewhere than its own text says.
+pub(super) fn of_process(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let mut parts = path.strip_prefix("/proc").ok()?.components();
+    let process = parts.next()?.as_os_str().to_str()?;
+    let is_process = process == "self" || process.parse::<u32>().is_ok();
+    let is_root = is_process && parts.next()?.as_os_str() == "root";
+    let root = Path::new("/proc").join(process).join("root");
+    is_root.then(|| (root, Path::new("/").join(parts.as_path())))
+}
+
 fn components(path: &Path) -> VecDeque<OsString> {
     path.components()
         .filter_map(|component| match component {
@@ -56,6 +67,22 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn roots_of_processes_are_told_from_other_paths() {
+        let of_process = |path| of_process(Path::new(path));
+        let found = Some(("/proc/7/root".into(), "/usr/bin/x".into()));
+        assert_eq!(of_process("/proc/7/root/usr/bin/x"), found);
+        for path in [
+            "/proc/7/exe",
+            "/proc/net/root/x",
+            "/usr/proc/7/root/x",
+            "/proc",
+            "x",
+        ] {
+            assert_eq!(of_process(path), None, "{path}");
+        }
+    }
 
     #[test]
     fn links_do_not_lead_out_of_the_root() {

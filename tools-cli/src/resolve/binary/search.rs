@@ -4,7 +4,8 @@ use std::{
     collections::BTreeSet,
     env,
     fs::{self, File},
-    io::Read as _,
+    io::{self, Read as _},
+    os::linux::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -90,10 +91,28 @@ fn find_path(path: &Path, under: &Path) -> Result<PathBuf, Error> {
         path: path.to_owned(),
         error,
     };
-    if under == Path::new("/") {
-        return fs::canonicalize(path).map_err(open_error);
+    let found = if under != Path::new("/") {
+        root::resolve(under, path)
+    } else if let Some((root, inside)) = root::of_process(path) {
+        root::resolve(&root, &inside)
+    } else {
+        canonical(path)
+    };
+    found.map_err(open_error)
+}
+
+/// The path without links; as it is if links of `/proc` are in it that lead where no path does, to a
+/// deleted file or another mount namespace.
+fn canonical(path: &Path) -> io::Result<PathBuf> {
+    let identity = |path: &Path| -> io::Result<_> {
+        let metadata = fs::metadata(path)?;
+        Ok((metadata.st_dev(), metadata.st_ino()))
+    };
+    let meant = identity(path)?;
+    match fs::canonicalize(path) {
+        Ok(found) if identity(&found).is_ok_and(|found| found == meant) => Ok(found),
+        _ => std::path::absolute(path),
     }
-    root::resolve(under, path).map_err(open_error)
 }
 
 /// The library with the highest version in the linker's cache.

@@ -8,7 +8,7 @@ use probes_common::Settings;
 use super::parts;
 use crate::{
     attach::{self, Bodies, Way},
-    collect::{self, Counts},
+    collect::Counts,
     kernel::bpf::ProgramKind,
     load::{Body, Loader, MapSizes},
     render::Check,
@@ -139,7 +139,7 @@ impl Target {
             }
             error => error.to_string(),
         })?;
-        let is_heard = self.is_heard(loader).map_err(|error| error.to_string());
+        let is_heard = self.is_heard(loader).map_err(|error| format!("{error:#}"));
         let _ = attached.detach();
         match is_heard? {
             true => Ok(()),
@@ -148,7 +148,7 @@ impl Target {
     }
 
     /// Whether an event is counted. Several are made: a kernel may be busy with another probe.
-    fn is_heard(&self, loader: &Loader) -> Result<bool, collect::Error> {
+    fn is_heard(&self, loader: &Loader) -> anyhow::Result<bool> {
         const TIMES: usize = 20;
 
         let mut counts = Counts::open(loader.maps(), 1)?;

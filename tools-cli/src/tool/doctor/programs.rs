@@ -1,13 +1,8 @@
 //! The C library, which nearly all stacks go through.
 
-use std::path::Path;
-
 use crate::{
     render::Check,
-    resolve::{
-        self, AttachPoint, Scope, TargetFile,
-        elf::{DebugSearch, DebugSymbols, Image},
-    },
+    resolve::{self, AttachPoint, Scope, TargetFile, elf::Image},
     spec::{ProbeSpec, Syntax},
 };
 
@@ -22,14 +17,7 @@ fn check() -> Option<Vec<Check>> {
     let file = c_library()?;
     let image = Image::open(&file.path).ok()?;
     let elf = image.elf().ok()?;
-    let debug = DebugSymbols::find(
-        &elf,
-        DebugSearch {
-            root: Path::new("/"),
-            file: &file.shown,
-            open: &Image::open,
-        },
-    );
+    let debug = file.debug_symbols(&elf);
     let shown = file.shown.display();
     let debug_file = match debug.path() {
         Some(path) => Check::ok("C library: debug file", path.display().to_string()),

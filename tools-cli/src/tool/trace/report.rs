@@ -6,10 +6,11 @@ use super::Options;
 use crate::{
     collect::{Code, Event, Events, Location, Processes},
     compile::{Layout, Piece, Slot},
+    kernel::clock,
     load::{Body, Functions},
     render::{
-        Columns, CommandName, EventCounts, EventLine, FunctionName, NamedValue, Names, Value,
-        write_message,
+        Clocks, Columns, CommandName, EventCounts, EventLine, FunctionName, NamedValue, Names,
+        Value, write_message,
     },
     spec::format::Form,
     symbolize::{self, Frame, Symbol, Symbolizer},
@@ -29,6 +30,7 @@ pub(super) struct Report<'a> {
     /// What each probe is called.
     functions: Vec<FunctionName>,
     columns: Columns,
+    clocks: Clocks,
     /// What equal events are counted in, if they are.
     counts: EventCounts,
     /// The message of one event.
@@ -62,6 +64,10 @@ impl<'a> Report<'a> {
             shown: 0,
             functions: Vec::new(),
             columns: Columns::default(),
+            clocks: Clocks {
+                start_ns: clock::monotonic_ns(),
+                to_unix_ns: clock::monotonic_to_unix_ns(),
+            },
             counts: EventCounts::default(),
             line: String::new(),
             lines: String::new(),
@@ -104,7 +110,11 @@ impl<'a> Report<'a> {
         events: &mut Events,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
-        self.write_all(events.take(), console)
+        self.write_all(events.take(), console)?;
+        if !events.is_waiting() {
+            self.namer.settle();
+        }
+        Ok(())
     }
 
     /// Writes what there is at the end, and not what goes on to come.
@@ -128,7 +138,7 @@ impl<'a> Report<'a> {
             self.lines.push_str(&format!("{{\"lost\":{lost}}}\n"));
         }
         self.flush(console)?;
-        if let Some(note) = self.namer.symbolizer.hidden_kernel() {
+        for note in self.namer.notes() {
             console.say(note);
         }
         Ok(())
@@ -139,6 +149,8 @@ impl<'a> Report<'a> {
         events: impl Iterator<Item = Event<'b>>,
         console: &mut Console<'_>,
     ) -> anyhow::Result<()> {
+        // They may have been set, or have stood still while the system slept.
+        self.clocks.to_unix_ns = clock::monotonic_to_unix_ns();
         for event in events {
             if self.is_done() {
                 break;
@@ -148,9 +160,7 @@ impl<'a> Report<'a> {
                 self.flush(console)?;
             }
         }
-        self.flush(console)?;
-        self.namer.settle();
-        Ok(())
+        self.flush(console)
     }
 
     fn flush(&mut self, console: &mut Console<'_>) -> anyhow::Result<()> {
@@ -202,7 +212,7 @@ impl<'a> Report<'a> {
             user_stack: &names.user_stack,
         };
         let table = &self.options.table;
-        table.write(&mut self.lines, &mut self.columns, line);
+        table.write(&mut self.lines, &mut self.columns, self.clocks, line);
         self.shown += 1;
         if table.aggregated {
             self.counts.add(&self.lines);
@@ -260,11 +270,19 @@ impl Namer {
         }
     }
 
+    /// What is to be said of names that could not be had.
+    fn notes(&self) -> impl Iterator<Item = &'static str> {
+        [self.symbolizer.hidden_kernel(), self.code.unopened()]
+            .into_iter()
+            .flatten()
+    }
+
     /// Takes in what processes have mapped, and forgets those whose events are all written.
     fn settle(&mut self) {
         if let Some(processes) = &mut self.processes {
             processes.update();
-            processes.forget_exited();
+            let gone = self.code.forget(processes.forget_exited());
+            self.symbolizer.forget(&gone);
         }
     }
 
@@ -291,6 +309,8 @@ impl Namer {
             }
         }
         names.kernel_stack = self.kernel(event.kernel_frames(starts.0));
+        let ours = symbolize::count_ours(names.kernel_stack.iter().map(|(_, symbol)| symbol));
+        names.kernel_stack.drain(..ours);
         names.user_stack = self.user(event, event.user_frames(starts.1));
         names
     }

@@ -8,10 +8,7 @@ mod scan;
 mod shape;
 mod unit;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gimli::SectionId;
 
@@ -26,7 +23,7 @@ use super::{
 use crate::{
     resolve::{
         FileOffset, TargetFile, VirtAddr,
-        elf::{DebugSearch, DebugSection, DebugSymbols, FunctionKind, FunctionSymbol, Image},
+        elf::{DebugSection, DebugSymbols, FunctionKind, FunctionSymbol, Image},
     },
     spec::Pattern,
 };
@@ -79,15 +76,7 @@ impl Dwarf {
     #[must_use]
     pub fn of_file(file: &TargetFile) -> Option<Self> {
         let program = Image::open_as(&file.path, &file.shown).ok()?;
-        let in_process = file
-            .pid
-            .map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
-        let search = DebugSearch {
-            root: in_process.as_deref().unwrap_or(Path::new("/")),
-            file: &file.shown,
-            open: &Image::open,
-        };
-        let debug = DebugSymbols::find(&program.elf().ok()?, search);
+        let debug = file.debug_symbols(&program.elf().ok()?);
         Self::open(program, debug).ok().flatten()
     }
 

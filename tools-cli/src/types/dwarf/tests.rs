@@ -1,5 +1,7 @@
 //! What compilers say of small programs.
 
+use std::path::Path;
+
 use super::*;
 use crate::{
     resolve::elf::test_programs::Folder,
