@@ -6,24 +6,34 @@ use aya_ebpf::maps::PerCpuArray;
 
 use crate::settings::setting;
 
-/// Adds one to this CPU's counter number `index`, and gives about what it was before; nothing if
-/// there is none.
+/// Adds one to this CPU's counter number `index`, which programs of this kind alone count in.
 #[inline(always)]
-pub(crate) fn increment(counters: &PerCpuArray<u64>, index: u32) -> u64 {
+pub(crate) fn increment(counters: &PerCpuArray<u64>, index: u32) {
+    let Some(counter) = counters.get_ptr_mut(index) else {
+        return;
+    };
+    if setting!(preemptible) != 0 {
+        // SAFETY: the pointer is to this CPU's slot of a map value.
+        unsafe { increment_shared(counter) };
+    } else {
+        // SAFETY: the pointer as above. No other program counts here meanwhile: the kernel runs one
+        // kprobe or tracepoint program at a time on a CPU, and skips those that come while one is
+        // preempted (`bpf_prog_active` in kernel/trace/bpf_trace.c).
+        unsafe { *counter += 1 };
+    }
+}
+
+/// The same where programs of all kinds count. Gives about what it was before; nothing if there is
+/// no such counter.
+#[inline(always)]
+pub(crate) fn increment_together(counters: &PerCpuArray<u64>, index: u32) -> u64 {
     let Some(counter) = counters.get_ptr_mut(index) else {
         return 0;
     };
     // SAFETY: the pointer is to this CPU's slot of a map value.
     let before = unsafe { counter.read() };
-    if setting!(preemptible) != 0 {
-        // SAFETY: the pointer as above.
-        unsafe { increment_shared(counter) };
-    } else {
-        // SAFETY: the pointer as above. No other program counts here meanwhile: the kernel runs one
-        // kprobe or tracepoint program at a time on a CPU, without preemption (`bpf_prog_active` in
-        // kernel/trace/bpf_trace.c).
-        unsafe { *counter += 1 };
-    }
+    // SAFETY: the pointer as above.
+    unsafe { increment_shared(counter) };
     before
 }
 

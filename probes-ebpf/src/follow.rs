@@ -7,8 +7,8 @@ use probes_common::{Loss, NO_PROBE};
 
 use crate::{filter::Task, loss, maps::FOLLOWED, settings::setting};
 
-/// On `sched:sched_process_fork`, in the parent: remembers the child. A thread is remembered under
-/// its own number, which does no harm and goes with the thread.
+/// On `sched:sched_process_fork`, in the parent: remembers the child. The record does not tell a
+/// thread from a process, so that a thread has a place too, until it ends.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "tracepoint/follow_fork")]
 extern "C" fn follow_fork(ctx: *const c_void) -> u32 {

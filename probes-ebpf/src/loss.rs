@@ -11,7 +11,7 @@ use crate::{counter, filter::Task, maps::LOSSES};
 /// Counts what went wrong at the probe number `probe`; `detail` tells more about some kinds.
 #[inline(always)]
 pub(crate) fn count(loss: Loss, probe: u32, detail: u64) {
-    let before = counter::increment(&LOSSES, loss as u32);
+    let before = counter::increment_together(&LOSSES, loss as u32);
     if level_enabled(Level::Debug) && before < TOLD_LOSSES {
         tell(loss as u32, probe, detail);
     }

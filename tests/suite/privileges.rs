@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tests::{
     kernel::{Kernel, Setting},
-    process::{Finished, Live, funccount},
+    process::{Finished, Live, funccount, probekit},
     user::{self, CAP_BPF, CAP_PERFMON, User},
 };
 
@@ -48,6 +48,27 @@ fn what_a_user_lacks_is_named() {
             finished.assert_failure(1, lacks);
         }
     }
+}
+
+#[test]
+fn root_of_a_user_namespace_is_told_from_that_of_the_system() {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user"]).arg(probekit());
+    let probe = format!("{}:pk_work", tests::fixtures::path("calls").display());
+    command.args(["funccount", &probe]);
+    let told =
+        "; this is root of a user namespace, and the kernel wants the system's: run it outside";
+    Finished::of(command).assert_failure(1, told);
+
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user"]).arg(probekit());
+    let doctor = Finished::of({
+        command.arg("doctor");
+        command
+    });
+    assert_eq!(doctor.status.code(), Some(1), "{doctor:#?}");
+    let told = "those of root of a user namespace, which the kernel does not ask";
+    assert!(doctor.stdout.contains(told), "{doctor:#?}");
 }
 
 #[test]

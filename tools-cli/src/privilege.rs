@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::kernel::{
-    capabilities::{Capabilities, Capability, is_root},
+    capabilities::{self, Capabilities, Capability, is_root},
     release::Release,
 };
 
@@ -29,7 +29,7 @@ pub fn for_bpf(error: &io::Error) -> String {
                 against, or run it with CAP_SYS_RESOURCE"
             .to_owned();
     }
-    FORBIDDEN_TO_ALL.to_owned()
+    forbidden_to_all()
 }
 
 /// For perf events that are probes.
@@ -49,7 +49,7 @@ pub fn for_perf_events(error: &io::Error) -> String {
             "; it lacks {missing}, which this kernel wants for probes by perf events (uprobes, or \
              all of them where perf_event_paranoid is above 2)"
         ),
-        None => FORBIDDEN_TO_ALL.to_owned(),
+        None => forbidden_to_all(),
     }
 }
 
@@ -71,12 +71,19 @@ pub fn for_one(error: &io::Error, capability: Capability) -> String {
     }
     match Capabilities::current().missing(&[capability]) {
         Some(missing) => lacks(&missing),
-        None => FORBIDDEN_TO_ALL.to_owned(),
+        None => forbidden_to_all(),
     }
 }
 
-const FORBIDDEN_TO_ALL: &str =
-    "; the kernel forbids it even to root: it may be locked down, or built without it";
+fn forbidden_to_all() -> String {
+    match capabilities::are_of_a_namespace_only() {
+        true => {
+            "; this is root of a user namespace, and the kernel wants the system's: run it outside"
+        }
+        false => "; the kernel forbids it even to root: it may be locked down, or built without it",
+    }
+    .to_owned()
+}
 
 fn lacks(missing: &str) -> String {
     match is_root() {

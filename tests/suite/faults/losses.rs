@@ -111,7 +111,7 @@ fn processes_that_are_too_many_to_be_followed_are_told() {
     worker.work();
     let finished = live.interrupt();
     assert_eq!(finished.count("pk_work"), 0);
-    let told = "did not follow 3 processes: more than 65,536 at a time";
+    let told = "did not follow 3 processes or threads: more than 65,536 at a time";
     assert!(finished.stderr.contains(told), "{finished:#?}");
 }
 

@@ -5,9 +5,6 @@ use std::io;
 
 use super::{Failure, Link, Observer, Outcome, Site, WayError};
 
-/// Failures of single places, with no success before, after which the way itself is at fault.
-const HOPELESS: usize = 32;
-
 /// Attaches `sites` by as few calls of `link` as it takes to leave out those that fail.
 pub(super) fn attach<'a>(
     sites: &[Site<'a>],
@@ -26,6 +23,9 @@ pub(super) fn attach<'a>(
             Err(error) if is_about_the_way(&error) && outcome.links.is_empty() => {
                 return Err(WayError::Unsupported(error.to_string()));
             }
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                return Err(WayError::NoDescriptors(error));
+            }
             Err(error) => match sites {
                 [site] => outcome.failed.push(Failure::of_site(*site, &error)),
                 _ => {
@@ -35,10 +35,7 @@ pub(super) fn attach<'a>(
                 }
             },
         }
-        if outcome.links.is_empty() && outcome.failed.len() >= HOPELESS {
-            let reason = outcome.failed[0].reason.clone();
-            return Err(WayError::Unsupported(reason));
-        }
+        outcome.check_hopeless()?;
     }
     Ok(())
 }

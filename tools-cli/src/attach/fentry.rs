@@ -7,21 +7,21 @@ use std::{
     sync::Arc,
 };
 
-use super::{Context, Failure, Link, Outcome, Site, Way, WayError, pace::Pace};
+use super::{Context, Failure, Link, Outcome, Site, Unattached, Way, WayError, pace::Pace};
 use crate::{
     kernel::{
         bpf::{self, ProgramKind, TypedFunction},
         capabilities::Capability,
         module_types,
     },
-    load, privilege,
+    privilege,
     resolve::{AttachPoint, KernelPoint},
     spec::Moment,
     types::Btf,
 };
 
-/// Failures with no success before, after which the way itself is at fault.
-const HOPELESS: usize = 32;
+const AMBIGUOUS: &str =
+    "its name stands for several functions, which type information can't tell apart";
 
 pub(super) fn attach<'a>(
     sites: &[Site<'a>],
@@ -34,23 +34,18 @@ pub(super) fn attach<'a>(
     for site in sites {
         pace.step()?;
         let attached = match ambiguous.contains(&site.point) {
-            true => Err(
-                "its name stands for several functions, which type information can't tell apart"
-                    .to_owned(),
-            ),
-            false => attach_one(&mut types, site, context),
+            true => Err(Unattached::Site(Failure::of_way(*site, AMBIGUOUS))),
+            false => attach_one(&mut types, *site, context),
         };
         match attached {
             Ok((program, link)) => {
                 outcome.programs.push(program);
                 outcome.links.push(link);
             }
-            Err(reason) => outcome.failed.push(Failure::of_way(*site, reason)),
+            Err(Unattached::Way(error)) => return Err(error),
+            Err(Unattached::Site(failure)) => outcome.failed.push(failure),
         }
-        if outcome.links.is_empty() && outcome.failed.len() >= HOPELESS {
-            let reason = outcome.failed[0].reason.clone();
-            return Err(WayError::Unsupported(reason));
-        }
+        outcome.check_hopeless()?;
     }
     Ok(outcome)
 }
@@ -69,15 +64,16 @@ fn ambiguous<'a>(sites: &[Site<'a>]) -> HashSet<&'a AttachPoint> {
     shared.flatten().collect()
 }
 
-fn attach_one(
+fn attach_one<'a>(
     types: &mut Types,
-    site: &Site<'_>,
+    site: Site<'a>,
     context: &Context<'_>,
-) -> Result<(OwnedFd, Link), String> {
+) -> Result<(OwnedFd, Link), Unattached<'a>> {
+    let failed = |reason: String| Unattached::Site(Failure::of_way(site, reason));
     let AttachPoint::Kernel(point) = site.point else {
-        return Err("it is not a kernel function".to_owned());
+        return Err(failed("it is not a kernel function".to_owned()));
     };
-    let function = types.function(point)?;
+    let function = types.function(point).map_err(failed)?;
     let kind = match point.moment {
         Moment::Entry => ProgramKind::Fentry(function),
         Moment::Return => ProgramKind::Fexit(function),
@@ -85,8 +81,14 @@ fn attach_one(
     let program = context
         .loader
         .load_for(context.body, kind, site.cookie())
-        .map_err(|error: load::Error| error.to_string())?;
-    let link = bpf::link_tracing(program.as_fd()).map_err(|error| error.to_string())?;
+        .map_err(|error| match error.into() {
+            end @ WayError::NoDescriptors(_) => Unattached::Way(end),
+            error => failed(error.to_string()),
+        })?;
+    let link = bpf::link_tracing(program.as_fd());
+    let link = link.map_err(|error| {
+        Unattached::new(error, |error| Failure::of_way(site, error.to_string()))
+    })?;
     Ok((program, Link::Bpf(link)))
 }
 

@@ -1,10 +1,14 @@
 //! kprobe.multi: one link for all functions (Linux 5.18 with `CONFIG_FPROBE`; commit 0dcac2725406).
 
-use std::{ffi::CString, io, os::fd::AsFd as _};
+use std::{ffi::CString, io, ops::Range, os::fd::AsFd as _};
 
-use super::{Context, Link, Outcome, Site, WayError, bisect};
+use super::{Context, Failure, Link, Outcome, Site, WayError, bisect};
 use crate::{
-    kernel::bpf::{self, KernelFunctions, ProgramKind},
+    kernel::{
+        bpf::{self, KernelFunctions, ProgramKind},
+        release::Release,
+    },
+    load,
     resolve::{AttachPoint, KernelPoint},
     spec::Moment,
 };
@@ -15,6 +19,8 @@ pub(super) fn attach<'a>(
 ) -> Result<Outcome<'a>, WayError> {
     let program = context.load(ProgramKind::KprobeMulti, sites)?;
     let mut outcome = Outcome::default();
+    let (sites, blind) = split_blind(sites, context)?;
+    outcome.failed.extend(blind);
     for moment in [Moment::Entry, Moment::Return] {
         for by_address in [true, false] {
             let group: Vec<_> = sites
@@ -41,6 +47,31 @@ pub(super) fn attach<'a>(
     }
     outcome.programs.push(program);
     Ok(outcome)
+}
+
+/// The releases whose fprobes, at a return, do not know the stack pointer that the function had: since
+/// they are made of the function graph tracer (commit 4346ba160409), until it saves it again (commit
+/// 8bc11700e0d2). By it, a return finds what was saved at its entry.
+const RETURNS_ARE_BLIND: Range<Release> = Release {
+    major: 6,
+    minor: 14,
+}..Release { major: 7, minor: 0 };
+
+/// Those of `sites` that this way can serve, and those that it can't.
+fn split_blind<'a>(
+    sites: &[Site<'a>],
+    context: &Context<'_>,
+) -> Result<(Vec<Site<'a>>, Vec<Failure<'a>>), WayError> {
+    let release = Release::current().map_err(load::Error::Release)?;
+    let are_blind = context.reads_entry && RETURNS_ARE_BLIND.contains(&release);
+    let is_blind = |site: &Site<'_>| are_blind && site.point.moment() == Moment::Return;
+    let (blind, sites): (Vec<_>, Vec<_>) = sites.iter().copied().partition(is_blind);
+    let reason = "from Linux 6.14 to 6.19 it can't tell which call has returned";
+    let blind = blind.into_iter();
+    Ok((
+        sites,
+        blind.map(|site| Failure::of_way(site, reason)).collect(),
+    ))
 }
 
 /// Names the functions by address where all have one: names need not be unique.

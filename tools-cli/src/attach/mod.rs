@@ -48,7 +48,7 @@ pub struct Options {
 const NO_WAY: &str = "no way of attaching takes it";
 
 /// An attach point and the number of its probe.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Site<'a> {
     point: &'a AttachPoint,
     index: u32,
@@ -72,6 +72,8 @@ impl Site<'_> {
 struct Context<'a> {
     loader: &'a Loader,
     body: Body,
+    /// Whether it reads at a return what another has saved at the entry.
+    reads_entry: bool,
     observer: &'a dyn Observer,
 }
 
@@ -94,6 +96,20 @@ struct Outcome<'a> {
     links: Links,
     programs: Vec<OwnedFd>,
     failed: Vec<Failure<'a>>,
+}
+
+impl Outcome<'_> {
+    /// Fails when so many places have failed, with no success before, that the way itself is at fault.
+    fn check_hopeless(&self) -> Result<(), WayError> {
+        const HOPELESS: usize = 32;
+
+        match self.failed.first() {
+            Some(first) if self.links.is_empty() && self.failed.len() >= HOPELESS => {
+                Err(WayError::Unsupported(first.reason.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A site that a way could not take.
@@ -133,6 +149,16 @@ impl<'a> Failure<'a> {
         }
     }
 
+    /// With why ways before `way` could not take the site either.
+    fn after(mut self, reason_before: Option<&String>, way: Way) -> Self {
+        if let Some(before) = reason_before
+            && *before != self.reason
+        {
+            self.reason = format!("{before}; by {way}: {}", self.reason);
+        }
+        self
+    }
+
     /// As it is told to the user.
     fn skipped(&self) -> Skipped {
         Skipped {
@@ -146,11 +172,45 @@ impl<'a> Failure<'a> {
 #[derive(Debug, thiserror::Error)]
 enum WayError {
     #[error(transparent)]
-    Load(#[from] load::Error),
+    Load(load::Error),
     #[error("{0}")]
     Unsupported(String),
+    /// Nor would there be descriptors for other ways, and for what is read later.
+    #[error("{0}")]
+    NoDescriptors(io::Error),
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<load::Error> for WayError {
+    fn from(error: load::Error) -> Self {
+        match error {
+            load::Error::Program { error, .. }
+                if error.error.raw_os_error() == Some(libc::EMFILE) =>
+            {
+                Self::NoDescriptors(error.error)
+            }
+            error => Self::Load(error),
+        }
+    }
+}
+
+/// Why a site was not attached.
+enum Unattached<'a> {
+    /// None would be.
+    Way(WayError),
+    /// This one was not.
+    Site(Failure<'a>),
+}
+
+impl<'a> Unattached<'a> {
+    /// The kernel's `error` ends all if there are no more descriptors; else it is as `of_site` tells.
+    fn new(error: io::Error, of_site: impl FnOnce(&io::Error) -> Failure<'a>) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE) => Self::Way(WayError::NoDescriptors(error)),
+            _ => Self::Site(of_site(&error)),
+        }
+    }
 }
 
 /// Why nothing could be attached.
@@ -171,6 +231,17 @@ pub enum Error {
         count: usize,
         /// What was tried, and how it failed.
         reasons: Vec<(String, String)>,
+    },
+    /// Each place takes some descriptors, and there are no more.
+    #[error(
+        "failed to attach all of {count} places: {error}: each place takes some; raise the hard limit \
+         (ulimit -Hn)"
+    )]
+    NoDescriptors {
+        /// Attach points that were tried.
+        count: usize,
+        /// The kernel's error.
+        error: io::Error,
     },
     /// The caller wanted to stop.
     #[error("interrupted while attaching")]
@@ -284,6 +355,14 @@ impl Bodies {
         }
     }
 
+    /// Whether `body`, at a return, reads what another of these has saved at the entry.
+    fn reads_entry(&self, body: Body) -> bool {
+        match (self, body) {
+            (Self::Each(bodies), Body::Trace(number)) => bodies.contains(&Body::Entry(number)),
+            _ => false,
+        }
+    }
+
     /// The sites of each body, in the order of their first.
     fn group<'a>(&self, sites: Vec<Failure<'a>>) -> Vec<(Body, Vec<Failure<'a>>)> {
         let mut numbers: HashMap<Body, usize> = HashMap::new();
@@ -302,7 +381,8 @@ impl Bodies {
     }
 }
 
-/// Attaches their `bodies` to all `probes`; number `i` of the list has cookie `i`.
+/// Attaches their `bodies` to all `probes`; the cookie of a place has the number of its probe in the
+/// list.
 ///
 /// # Errors
 ///
@@ -333,6 +413,7 @@ pub fn attach(
             let context = Context {
                 loader,
                 body,
+                reads_entry: bodies.reads_entry(body),
                 observer,
             };
             remaining.extend(attached.try_way(way, mine, &context)?);
@@ -373,8 +454,15 @@ impl Attached {
         let tried: Vec<Site<'_>> = failures.iter().map(|failure| failure.site).collect();
         let start = Instant::now();
         match way.attach(&tried, context) {
-            Ok(outcome) => Ok(self.take(way, &tried, outcome, start.elapsed())),
+            Ok(outcome) => {
+                let failed = self.take(way, &tried, outcome, start.elapsed());
+                Ok(with_reasons_before(failed, &failures, way))
+            }
             Err(WayError::Interrupted) => Err(Error::Interrupted),
+            Err(WayError::NoDescriptors(error)) => Err(Error::NoDescriptors {
+                count: tried.len(),
+                error,
+            }),
             Err(error) => {
                 let passed_over = (way, error.to_string());
                 if !self.passed_over.contains(&passed_over) {
@@ -429,6 +517,23 @@ impl Attached {
     }
 }
 
+/// Tells of sites that have failed again, by `way`, also why they had failed before.
+fn with_reasons_before<'a>(
+    failed: Vec<Failure<'a>>,
+    before: &[Failure<'a>],
+    way: Way,
+) -> Vec<Failure<'a>> {
+    let had_failed = before.iter().filter(|failure| failure.reason != NO_WAY);
+    let reasons: HashMap<Site<'_>, &String> = had_failed
+        .map(|failure| (failure.site, &failure.reason))
+        .collect();
+    let with_reason = failed.into_iter().map(|failure| {
+        let before = reasons.get(&failure.site).copied();
+        failure.after(before, way)
+    });
+    with_reason.collect()
+}
+
 fn sites(probes: &[Probe]) -> impl Iterator<Item = Site<'_>> {
     (0..)
         .zip(probes)
@@ -444,5 +549,37 @@ fn ways(options: Options, sites: &[Failure<'_>]) -> Result<Vec<Way>, Error> {
             way,
             takes: way.takes_what(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::TracepointPoint;
+
+    #[test]
+    fn what_fails_by_several_ways_is_told_by_all_their_reasons() {
+        let point = AttachPoint::Tracepoint(TracepointPoint {
+            category: String::new(),
+            event: String::new(),
+            id: 0,
+        });
+        let failure = |index, reason| {
+            let point = &point;
+            Failure::of_way(Site { point, index }, reason)
+        };
+        let before = [
+            failure(0, "forbidden"),
+            failure(1, NO_WAY),
+            failure(2, "same"),
+        ];
+        let failed = vec![
+            failure(2, "same"),
+            failure(1, "first"),
+            failure(0, "unknown"),
+        ];
+        let told = with_reasons_before(failed, &before, Way::Fentry);
+        let reasons: Vec<&str> = told.iter().map(|failure| failure.reason.as_str()).collect();
+        assert_eq!(reasons, ["same", "first", "forbidden; by fentry: unknown"]);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use super::{Context, Failure, Link, Outcome, Site, Way, WayError, pace::Pace};
+use super::{Context, Failure, Link, Outcome, Site, Unattached, Way, WayError, pace::Pace};
 use crate::{
     kernel::{
         blacklist::Blacklist,
@@ -30,33 +30,16 @@ const PERF_EVENT_LINKS: Release = Release {
     minor: 15,
 };
 
-/// Failures with no success before, after which the way itself is at fault.
-const HOPELESS: usize = 32;
-
-/// Why a site was not attached.
-enum Unattached<'a> {
-    /// None would be.
-    Way(WayError),
-    /// This one was not.
-    Site(Failure<'a>),
-}
-
-impl<'a> Unattached<'a> {
-    /// What the kernel says of a site's event, or of giving it a program.
-    fn new(site: Site<'a>, error: &io::Error) -> Self {
-        match error.raw_os_error() {
-            // Nor would there be descriptors for what is read later.
-            Some(libc::EMFILE) => Self::Way(WayError::Unsupported(format!(
-                "{error}: each place takes some; raise the hard limit (ulimit -Hn)"
-            ))),
-            // `BPF_TRACE_MAX_PROGS` (kernel/trace/bpf_trace.c).
-            Some(libc::E2BIG) => Self::Site(Failure::of_way(
-                site,
-                "64 programs are attached to it already, and no more can be",
-            )),
-            _ => Self::Site(failure(site, error)),
-        }
-    }
+/// What the kernel says of a site's event, or of giving it a program.
+fn unattached(site: Site<'_>, error: io::Error) -> Unattached<'_> {
+    Unattached::new(error, |error| match error.raw_os_error() {
+        // `BPF_TRACE_MAX_PROGS` (kernel/trace/bpf_trace.c).
+        Some(libc::E2BIG) => Failure::of_way(
+            site,
+            "64 programs are attached to it already, and no more can be",
+        ),
+        _ => failure(site, error),
+    })
 }
 
 pub(super) fn attach_with_cookies<'a>(
@@ -70,8 +53,8 @@ pub(super) fn attach_with_cookies<'a>(
     let program = context.load(program_kind(first.point), sites)?;
     let mut outcome = attach_each(way, sites, context, &mut |event, site| {
         let link = bpf::link_perf_event(program.as_fd(), event.as_fd(), site.cookie());
-        let link = link.map_err(|error| unlinked(site, &error))?;
-        perf::enable(event.as_fd()).map_err(|error| Unattached::new(site, &error))?;
+        let link = link.map_err(|error| unlinked(site, error))?;
+        perf::enable(event.as_fd()).map_err(|error| unattached(site, error))?;
         Ok(Link::BpfToEvent { link, event })
     })?;
     outcome.programs.push(program);
@@ -79,13 +62,13 @@ pub(super) fn attach_with_cookies<'a>(
 }
 
 /// Older kernels say no more than EINVAL of what they do not know.
-fn unlinked<'a>(site: Site<'a>, error: &io::Error) -> Unattached<'a> {
+fn unlinked(site: Site<'_>, error: io::Error) -> Unattached<'_> {
     let is_old = Release::current().is_ok_and(|release| release < PERF_EVENT_LINKS);
     match error.raw_os_error() {
         Some(libc::EINVAL) if is_old => Unattached::Way(WayError::Unsupported(format!(
             "no links to perf events before {PERF_EVENT_LINKS} ({error})"
         ))),
-        _ => Unattached::new(site, error),
+        _ => unattached(site, error),
     }
 }
 
@@ -100,7 +83,7 @@ pub(super) fn attach_program_each<'a>(
         let program = context.loader.load_for(context.body, kind, site.cookie());
         let program = program.map_err(|error| Unattached::Way(error.into()))?;
         let enabled = set_and_enable(event.as_fd(), program.as_fd());
-        enabled.map_err(|error| Unattached::new(site, &error))?;
+        enabled.map_err(|error| unattached(site, error))?;
         programs.push(program);
         Ok(Link::Event(event))
     })?;
@@ -129,16 +112,13 @@ fn attach_each<'a>(
     for &site in sites {
         pace.step()?;
         let event = event(site.point).and_then(|event| source.open(&event));
-        let event = event.map_err(|error| Unattached::new(site, &error));
+        let event = event.map_err(|error| unattached(site, error));
         match event.and_then(|event| link(event, site)) {
             Ok(link) => outcome.links.push(link),
             Err(Unattached::Way(error)) => return Err(error),
             Err(Unattached::Site(failure)) => outcome.failed.push(failure),
         }
-        if outcome.links.is_empty() && outcome.failed.len() >= HOPELESS {
-            let reason = outcome.failed[0].reason.clone();
-            return Err(WayError::Unsupported(reason));
-        }
+        outcome.check_hopeless()?;
     }
     Ok(outcome)
 }

@@ -12,7 +12,8 @@ use std::{
 };
 
 use super::{
-    Context, Failure, Link, Outcome, Site, WayError, bisect, doubtful, threads::on_threads,
+    Context, Failure, Link, Outcome, Site, Unattached, WayError, bisect, doubtful,
+    threads::on_threads,
 };
 use crate::{
     kernel::{
@@ -120,7 +121,10 @@ impl Target<'_> {
         for (_, site, result) in linked {
             match result {
                 Ok(link) => outcome.links.push(link),
-                Err(error) => outcome.failed.push(Failure::of_site(site, &error)),
+                Err(error) => match Unattached::new(error, |error| Failure::of_site(site, error)) {
+                    Unattached::Way(error) => return Err(error),
+                    Unattached::Site(failure) => outcome.failed.push(failure),
+                },
             }
         }
         match context.observer.is_interrupted() {

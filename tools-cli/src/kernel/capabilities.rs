@@ -42,6 +42,19 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// Whether what this process may do counts in its user namespace only: the kernel asks the initial
+/// one for all that we do, whose numbers are mapped to themselves (user_namespaces(7)).
+#[must_use]
+pub fn are_of_a_namespace_only() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    is_partial(&map)
+}
+
+fn is_partial(uid_map: &str) -> bool {
+    let fields: Vec<&str> = uid_map.split_ascii_whitespace().collect();
+    !fields.is_empty() && fields != ["0", "0", "4294967295"]
+}
+
 /// What this process may do.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities(u64);

@@ -117,6 +117,16 @@ pub struct TracepointPoint {
 }
 
 impl AttachPoint {
+    /// Whether it is at an entry or at a return.
+    #[must_use]
+    pub const fn moment(&self) -> Moment {
+        match self {
+            Self::Kernel(point) => point.moment,
+            Self::User(point) => point.moment,
+            Self::Tracepoint(_) => Moment::Entry,
+        }
+    }
+
     /// The entry of the function whose return this is.
     #[must_use]
     pub fn at_entry(&self) -> Self {

@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn total(loss: Loss, count: Grouped) -> String {
     match loss {
         Loss::NotFollowed => format!(
-            "did not follow {count} processes: more than {} at a time",
+            "did not follow {count} processes or threads: more than {} at a time",
             Grouped(follow::AT_A_TIME.into())
         ),
         Loss::StackTable => {
@@ -39,6 +39,24 @@ pub(super) fn total(loss: Loss, count: Grouped) -> String {
              is not there"
         ),
     }
+}
+
+/// Events that our programs were not run for.
+pub(super) fn missed(count: Grouped, has_returns: bool) -> String {
+    // Kprobes and fprobes on returns keep so many calls at a time and no more (`maxactive`).
+    let returns = match has_returns {
+        true => ", or more calls were under way than it follows to their returns",
+        false => "",
+    };
+    format!("missed {count} events: the kernel was already in a probe on that CPU{returns}")
+}
+
+/// The same of forks and ends of processes that are followed.
+pub(super) fn missed_forks(count: Grouped) -> String {
+    format!(
+        "missed {count} forks or ends of followed processes: what these have done is not in the \
+         results"
+    )
 }
 
 /// One event that something went wrong with.

@@ -3,6 +3,7 @@
 
 use std::{
     ffi::OsString,
+    io,
     os::fd::BorrowedFd,
     time::{Duration, Instant},
 };
@@ -21,12 +22,12 @@ use super::{
 use crate::{
     attach::{self, Attached, Bodies, Skipped},
     collect::{Counts, Diagnostics, Processes},
-    kernel::{kprobes, limits, lockdown},
+    kernel::{capabilities::Capability, kprobes, limits, lockdown},
     load::{Body, Functions, Loader, MapName, MapSizes, Maps},
     privilege,
     render::{Escaped, Grouped},
     resolve::{self, Probe, Resolved, Scope},
-    spec::ProbeSpec,
+    spec::{Moment, ProbeSpec},
 };
 
 /// Room for what programs tell of events that go wrong: some hundred lines.
@@ -277,6 +278,11 @@ impl Session {
         status
     }
 
+    fn has_returns(&self) -> bool {
+        let mut points = self.probes.iter().flat_map(|probe| &probe.points);
+        points.any(|point| point.moment() == Moment::Return)
+    }
+
     fn detach(self, console: &mut Console<'_>) {
         console.say("Detaching...");
         let start = Instant::now();
@@ -307,10 +313,11 @@ impl Session {
         let mut losses = Vec::new();
         let misses = self.attached.misses();
         if misses > 0 {
-            losses.push(format!(
-                "missed {} events: the kernel was already in a probe on that CPU",
-                Grouped(misses)
-            ));
+            losses.push(losses::missed(Grouped(misses), self.has_returns()));
+        }
+        let forks = self.following.as_ref().map_or(0, Attached::misses);
+        if forks > 0 {
+            losses.push(losses::missed_forks(Grouped(forks)));
         }
         if self.attached.uses_kprobes() && kprobes::are_off() {
             let remedy = kprobes::REMEDY;
@@ -441,9 +448,13 @@ fn diagnostics(attached: &Attached, console: &mut Console<'_>) -> Option<AsyncFd
     match opened {
         Ok(log) => Some(log),
         Err(error) => {
+            let mut causes = error.chain();
+            let refusal = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
+            let lacks = refusal.map(|error| privilege::for_one(error, Capability::SysAdmin));
             console.say(format_args!(
                 "note: single events that go wrong are not told, only their number at the end: \
-                 {error:#}; that takes CAP_SYS_ADMIN"
+                 {error:#}{}",
+                lacks.unwrap_or_default()
             ));
             None
         }

@@ -3,7 +3,7 @@
 use super::kernel::setting;
 use crate::{
     kernel::{
-        capabilities::{Capabilities, Capability},
+        capabilities::{self, Capabilities, Capability},
         limits,
         release::Release,
     },
@@ -57,6 +57,13 @@ fn capabilities_check(capabilities: Capabilities) -> Check {
         })
         .collect();
     let remedy = "run it as root, or with these capabilities";
+    if lost.is_empty() && capabilities::are_of_a_namespace_only() {
+        return Check::fail(
+            NAME,
+            "those of root of a user namespace, which the kernel does not ask",
+            "run it outside, as root of the system",
+        );
+    }
     if lost.is_empty() {
         return Check::ok(NAME, "all that are needed");
     }
