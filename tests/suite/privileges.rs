@@ -220,3 +220,15 @@ fn a_limit_of_locked_memory_is_told_where_it_is_the_reason() {
         finished.assert_failure(1, "failed to attach any of 1 places");
     }
 }
+
+#[test]
+fn buffers_that_a_user_may_not_have_are_told_by_what_limits_them() {
+    let user = User::new();
+    let _none = Setting::set("kernel/perf_event_mlock_kb", "0");
+    let _paranoid = Setting::set(PARANOID, "2");
+    let arguments = ["stackcount", "-D", "0.01", &probe(&user)];
+    let finished = Finished::of(user.probekit_within(0, BOTH, &arguments));
+    let told = "; kernel.perf_event_mlock_kb and `ulimit -l` limit what a user's buffers take";
+    finished.assert_failure(1, told);
+    assert!(!finished.stderr.contains("CAP_"), "{finished:#?}");
+}

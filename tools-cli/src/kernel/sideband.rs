@@ -87,7 +87,8 @@ impl SideBand {
     ///
     /// # Errors
     ///
-    /// Those of `perf_event_open`: EACCES or EPERM without `CAP_PERFMON`.
+    /// Those of `perf_event_open`: EACCES or EPERM without `CAP_PERFMON`; when its buffers can't be
+    /// mapped, with the reason in words.
     pub fn open() -> io::Result<Self> {
         let cpus = perf::online_cpus()?.into_iter();
         let buffers = cpus.map(|cpu| Ok((cpu, Buffer::open(cpu)?)));
@@ -162,7 +163,8 @@ impl Buffer {
         let event = File::from(perf::open_on_cpu(&attr, cpu)?);
         let map = MmapOptions::new()
             .len(PAGE_BYTES + BUFFER_BYTES)
-            .map_raw(&event)?;
+            .map_raw(&event)
+            .map_err(|error| unmapped(&error))?;
         Ok(Self {
             map,
             event,
@@ -216,6 +218,17 @@ impl Buffer {
         };
         (at..at + count).map(copy).collect()
     }
+}
+
+/// Why a buffer can't be mapped: to be refused that is not to lack what opening an event takes.
+fn unmapped(error: &io::Error) -> io::Error {
+    let limits = match error.raw_os_error() {
+        Some(libc::EPERM) => {
+            "; kernel.perf_event_mlock_kb and `ulimit -l` limit what a user's buffers take"
+        }
+        _ => "",
+    };
+    io::Error::other(format!("failed to map a buffer: {error}{limits}"))
 }
 
 /// Takes a record apart (`enum perf_event_type`, include/uapi/linux/perf_event.h).
