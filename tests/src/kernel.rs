@@ -91,6 +91,14 @@ impl Kernel {
         self.should_attach(way) && (way != "fentry" || self.release >= (5, 11))
     }
 
+    /// Whether the way should know where a kernel function was called from, and which call returns.
+    #[must_use]
+    pub fn should_attach_to_calls(&self, way: &str) -> bool {
+        // Fprobes made of the function graph tracer, until they had the registers for it again.
+        let is_blind = way == "kprobe.multi" && ((6, 14)..(7, 0)).contains(&self.release);
+        self.should_attach(way) && !is_blind
+    }
+
     /// Whether the way of attaching should work.
     #[must_use]
     pub fn should_attach(&self, way: &str) -> bool {

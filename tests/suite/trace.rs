@@ -170,7 +170,7 @@ fn kernel_functions_know_what_they_were_called_with() {
             "read",
             "3",
         ]));
-        if Kernel::current().should_attach(way) {
+        if Kernel::current().should_attach_to_calls(way) {
             let shown = without_latencies(&finished, started);
             assert_eq!(shown, ["1 zero"; 3], "{way}: {finished:#?}");
         } else {

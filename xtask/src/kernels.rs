@@ -71,6 +71,16 @@ pub const KERNELS: [Kernel; 5] = [
     },
 ];
 
+/// Run when asked for by name only, since the mirror need not keep it: fprobes that are made of the
+/// function graph tracer, and know too little of the registers.
+pub const EXTRA: Kernel = Kernel {
+    name: "6.17",
+    suite: "trixie-backports",
+    packages: &["linux-image-6.17."],
+    parameters: "",
+    tests: ORDINARY,
+};
+
 impl Kernel {
     /// The kernel called `name`.
     ///
@@ -78,8 +88,10 @@ impl Kernel {
     ///
     /// When there is none.
     pub fn named(name: &str) -> anyhow::Result<Self> {
-        let names = KERNELS.map(|kernel| kernel.name).join(", ");
-        let mut kernels = KERNELS.into_iter();
+        let all = || KERNELS.into_iter().chain([EXTRA]);
+        let names: Vec<&str> = all().map(|kernel| kernel.name).collect();
+        let names = names.join(", ");
+        let mut kernels = all();
         kernels
             .find(|kernel| kernel.name == name)
             .with_context(|| format!("there is no kernel {name}; there are {names}"))

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use crate::{
     command::{output, run as run_command},
     guest::{self, Contents, Finished},
-    kernels::{HERE, KERNELS, Kernel, ORDINARY},
+    kernels::{EXTRA, HERE, KERNELS, Kernel, ORDINARY},
     matrix::Matrix,
     packages, parallel, root, target,
 };
@@ -161,7 +161,11 @@ pub fn run(kernels: &[String], filter: Option<&str>) -> anyhow::Result<ExitCode>
     if wanted("host") {
         run_here(&build, filter, &mut matrix)?;
     }
-    let kernels = KERNELS.into_iter().filter(|kernel| wanted(kernel.name));
+    let usual = KERNELS.into_iter().filter(|kernel| wanted(kernel.name));
+    let extra = [EXTRA]
+        .into_iter()
+        .filter(|_| kernels.iter().any(|name| name == EXTRA.name));
+    let kernels = usual.chain(extra);
     run_in_machines(kernels.collect(), &build, filter, &mut matrix)?;
     print!("{matrix}");
     Ok(if matrix.is_good() {

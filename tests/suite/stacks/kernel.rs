@@ -75,7 +75,7 @@ fn kernel_functions_show_their_callers() {
         let kernel = Kernel::current();
         // Under fentry programs preempt each other, which takes instructions of 5.12 to be safe.
         let is_safe = way != "fentry" || kernel.release >= (5, 12);
-        if !kernel.should_attach(way) || !is_safe {
+        if !kernel.should_attach_to_calls(way) || !is_safe {
             finished.assert_failure(1, "failed to attach any of ");
             continue;
         }

@@ -49,10 +49,11 @@ pub(super) fn attach<'a>(
     Ok(outcome)
 }
 
-/// The releases whose fprobes, at a return, do not know the stack pointer that the function had: since
-/// they are made of the function graph tracer (commit 4346ba160409), until it saves it again (commit
-/// 8bc11700e0d2). By it, a return finds what was saved at its entry.
-const RETURNS_ARE_BLIND: Range<Release> = Release {
+/// The releases whose fprobes know too little of the registers: since they are made of the function
+/// graph tracer (commit 4346ba160409), until these are saved again (commit 8bc11700e0d2, and those of
+/// its time for walks of the stack). At a return they do not have the stack pointer, by which a return
+/// finds what was saved at its entry; and stacks lack the function itself.
+const BLIND: Range<Release> = Release {
     major: 6,
     minor: 14,
 }..Release { major: 7, minor: 0 };
@@ -63,15 +64,26 @@ fn split_blind<'a>(
     context: &Context<'_>,
 ) -> Result<(Vec<Site<'a>>, Vec<Failure<'a>>), WayError> {
     let release = Release::current().map_err(load::Error::Release)?;
-    let are_blind = context.reads_entry && RETURNS_ARE_BLIND.contains(&release);
-    let is_blind = |site: &Site<'_>| are_blind && site.point.moment() == Moment::Return;
-    let (blind, sites): (Vec<_>, Vec<_>) = sites.iter().copied().partition(is_blind);
-    let reason = "from Linux 6.14 to 6.19 it can't tell which call has returned";
-    let blind = blind.into_iter();
-    Ok((
-        sites,
-        blind.map(|site| Failure::of_way(site, reason)).collect(),
-    ))
+    let reason = |site: &Site<'_>| {
+        let is_return = site.point.moment() == Moment::Return;
+        if !BLIND.contains(&release) {
+            None
+        } else if context.loader.settings().kernel_stack != 0 {
+            Some("from Linux 6.14 to 6.19 its stacks lack the function itself")
+        } else if context.reads_entry && is_return {
+            Some("from Linux 6.14 to 6.19 it can't tell which call has returned")
+        } else {
+            None
+        }
+    };
+    let (mut seen, mut blind) = (Vec::new(), Vec::new());
+    for &site in sites {
+        match reason(&site) {
+            Some(reason) => blind.push(Failure::of_way(site, reason)),
+            None => seen.push(site),
+        }
+    }
+    Ok((seen, blind))
 }
 
 /// Names the functions by address where all have one: names need not be unique.

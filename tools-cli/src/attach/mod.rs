@@ -224,7 +224,7 @@ pub enum Error {
         /// What it takes.
         takes: &'static str,
     },
-    /// Every probe failed.
+    /// Every probe that would tell something failed.
     #[error("failed to attach any of {count} places{}", list_reasons(reasons))]
     Nothing {
         /// Attach points that were tried.
@@ -355,6 +355,12 @@ impl Bodies {
         }
     }
 
+    /// Whether something is told of the probe number `index`: what only saves for another does not.
+    #[must_use]
+    pub fn reports(&self, index: u32) -> bool {
+        !matches!(self.of(index), Some(Body::Entry(_)))
+    }
+
     /// Whether `body`, at a return, reads what another of these has saved at the entry.
     fn reads_entry(&self, body: Body) -> bool {
         match (self, body) {
@@ -421,7 +427,7 @@ pub fn attach(
     }
 
     attached.skipped = remaining.iter().map(Failure::skipped).collect();
-    if attached.links.is_empty() {
+    if !attached.live().any(|index| bodies.reports(index)) {
         return Err(Error::Nothing {
             count,
             reasons: attached.reasons(),

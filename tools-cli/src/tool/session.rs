@@ -171,8 +171,8 @@ impl Session {
     /// How many of them are live.
     #[must_use]
     pub fn live_count(&self) -> usize {
-        let is_report = |index: &u32| !matches!(self.bodies.of(*index), Some(Body::Entry(_)));
-        self.attached.live().filter(is_report).count()
+        let live = self.attached.live();
+        live.filter(|&index| self.bodies.reports(index)).count()
     }
 
     /// What is said when the probes are live.
