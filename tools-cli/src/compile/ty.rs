@@ -27,7 +27,7 @@ impl std::fmt::Debug for Sources<'_> {
 }
 
 /// Which of the [`Sources`] a type's number belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     Kernel,
     Site,

@@ -2,6 +2,7 @@
 
 mod access;
 mod arguments;
+mod members;
 mod names;
 mod operators;
 

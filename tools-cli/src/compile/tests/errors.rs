@@ -124,6 +124,42 @@ fn names_and_types() {
 }
 
 #[test]
+fn a_cast_that_is_proposed_is_one_of_all_that_is_meant() {
+    let site = unknown_function(Space::User, false);
+    refuses_at(
+        &site,
+        "c:f (*(arg1 + 8) == 1)",
+        "unsigned long where a pointer is needed\n  \
+         c:f (*(arg1 + 8) == 1)\n         \
+         ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))`",
+    );
+    refuses_at(
+        &site,
+        "c:f ((arg1 + 8)->x)",
+        "`x` of unsigned long, which is not a structure or union\n  \
+         c:f ((arg1 + 8)->x)\n        \
+         ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))->x`",
+    );
+    refuses_at(
+        &site,
+        "c:f (*arg1@user)",
+        "a register of unknown type where a pointer is needed\n  \
+         c:f (*arg1@user)\n        \
+         ^^^^^^^^^ cast it: `((struct x *)arg1@user)`",
+    );
+}
+
+#[test]
+fn names_of_members_are_found_in_a_structure_that_contains_itself() {
+    refuses(
+        "f (((struct tangled *)arg1)->zzzz)",
+        "unknown field `zzzz` of struct tangled\n  \
+         f (((struct tangled *)arg1)->zzzz)\n                               \
+         ^^^^ it has deep, deep",
+    );
+}
+
+#[test]
 fn arguments() {
     refuses(
         "f (arg10 == 1)",

@@ -39,6 +39,8 @@ fn thing(i: i32, next: u64) -> Vec<u8> {
     put(92, &5_i32.to_le_bytes());
     // b3 = -2, b5 = 21, b40 = -1.
     put(96, &[0b1010_1110, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    // level = HIGH.
+    put(102, &[2]);
     put(104, &(-1_i32).to_le_bytes());
     put(108, &[1]);
     put(120, &0xffff_8880_dead_0000_u64.to_le_bytes());
@@ -165,6 +167,15 @@ fn memory() {
         ("t->b3", -2),
         ("t->b5", 21),
         ("t->b40", -1),
+        ("t->level == HIGH", 1),
+        // What has fewer bits than an `int` is one in operations, whatever its type says.
+        ("t->b5 - 30 < 0", 1),
+        ("t->b5 > -1", 1),
+        ("~t->b5 < 0", 1),
+        ("-t->b5 < 0", 1),
+        ("-t->level < 0", 1),
+        ("t->level - 3 < 0", 1),
+        ("t->u > -1", 0),
         ("t->left", -1),
         ("t->right", 4_294_967_295),
         ("t->flag", 1),
@@ -183,6 +194,20 @@ fn memory() {
     ] {
         assert_eq!(number(expression), Output::Number(expected), "{expression}");
     }
+}
+
+#[test]
+fn a_bit_field_of_an_enumeration_has_its_names() {
+    let compiled = compiled("f \"%s %u\", t->level, t->b5");
+    assert_eq!(kernel_machine().message(&compiled), "HIGH 21");
+}
+
+#[test]
+fn a_structure_that_contains_itself_is_searched_once() {
+    assert_eq!(
+        number("&((struct tangled *)arg1)->deep == (int *)arg1"),
+        Output::Number(1)
+    );
 }
 
 #[test]

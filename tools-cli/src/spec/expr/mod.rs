@@ -134,6 +134,21 @@ pub enum ExprKind {
 }
 
 impl Expr {
+    /// Whether no operator that is not behind its operand is outermost in it, so that an operator
+    /// before it has all of it for its operand.
+    #[must_use]
+    pub fn is_primary_or_postfix(&self) -> bool {
+        !matches!(
+            self.kind,
+            ExprKind::Unary(..)
+                | ExprKind::Binary(..)
+                | ExprKind::Conditional(..)
+                | ExprKind::Cast(..)
+                | ExprKind::SizeofType(_)
+                | ExprKind::SizeofExpr(_)
+        )
+    }
+
     /// Whether it has names of parameters, types or members, which somebody must describe.
     #[must_use]
     pub fn names_something(&self) -> bool {
