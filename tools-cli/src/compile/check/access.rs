@@ -218,7 +218,7 @@ impl Checker<'_> {
 
     /// What a pointer points to.
     fn target(&mut self, value: &Value, expr: &Expr) -> Result<(Ty, Space), Reported> {
-        if let Ty::Pointer { target, .. } = &value.ty {
+        if let Some(target) = value.ty.target() {
             let target = self.open(target, expr.span)?;
             return Ok((target, self.space_of(value)));
         }
@@ -325,7 +325,7 @@ impl Checker<'_> {
             term => self.value_of(term, base.span)?.ty,
         };
         Err(match ty {
-            Ty::Pointer { .. } => self.wrong_arrow(base, member, "."),
+            ty if ty.target().is_some() => self.wrong_arrow(base, member, "."),
             ty => self.not_a_struct(base, &ty, member),
         })
     }
@@ -339,7 +339,7 @@ impl Checker<'_> {
             return Err(self.wrong_arrow(base, member, "->"));
         }
         let value = self.value_of(term, base.span)?;
-        if !matches!(value.ty, Ty::Pointer { .. }) {
+        if value.ty.target().is_none() {
             return Err(self.not_a_struct(base, &value.ty, member));
         }
         let (ty, space) = self.target(&value, base)?;

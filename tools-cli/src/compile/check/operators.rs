@@ -232,12 +232,7 @@ impl Checker<'_> {
         let space = first.space.or(second.space);
         let (first_node, second_node, ty) = match (first.ty.as_int(), second.ty.as_int()) {
             (Some(first_int), Some(second_int)) => {
-                let is_unknown = first.ty.is_unknown() && second.ty.is_unknown();
-                let common = if is_unknown {
-                    IntTy::UNKNOWN
-                } else {
-                    first_int.common(second_int)
-                };
+                let common = first_int.common(second_int);
                 (
                     convert(first.node, first_int, common),
                     convert(second.node, second_int, common),

@@ -129,14 +129,14 @@ fn a_cast_that_is_proposed_is_one_of_all_that_is_meant() {
     refuses_at(
         &site,
         "c:f (*(arg1 + 8) == 1)",
-        "unsigned long where a pointer is needed\n  \
+        "a register of unknown type where a pointer is needed\n  \
          c:f (*(arg1 + 8) == 1)\n         \
          ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))`",
     );
     refuses_at(
         &site,
         "c:f ((arg1 + 8)->x)",
-        "`x` of unsigned long, which is not a structure or union\n  \
+        "`x` of a register of unknown type, which is not a structure or union\n  \
          c:f ((arg1 + 8)->x)\n        \
          ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))->x`",
     );
@@ -146,6 +146,38 @@ fn a_cast_that_is_proposed_is_one_of_all_that_is_meant() {
         "a register of unknown type where a pointer is needed\n  \
          c:f (*arg1@user)\n        \
          ^^^^^^^^^ cast it: `((struct x *)arg1@user)`",
+    );
+}
+
+/// A number is not followed, even one that is made of a pointer; where it leads to says a cast.
+#[test]
+fn sums_with_arguments_are_numbers() {
+    refuses(
+        "f \"%d\", (arg1 + 8)->i",
+        "`i` of unsigned long, which is not a structure or union\n  \
+         f \"%d\", (arg1 + 8)->i\n           \
+         ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))->i`",
+    );
+    refuses(
+        "f \"%d %s\", *(arg1 + 8), arg1 + 8",
+        "unsigned long where a pointer is needed\n  \
+         f \"%d %s\", *(arg1 + 8), arg1 + 8\n               \
+         ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))`\n\
+         error: `%s` of unsigned long\n  \
+         f \"%d %s\", *(arg1 + 8), arg1 + 8\n                          \
+         ^^^^^^^^ write `%lu`, or cast it: `(char *)`",
+    );
+    refuses(
+        "f \"%d\", arg1.i",
+        "`.` where `->` belongs\n  \
+         f \"%d\", arg1.i\n              \
+         ^ write `->`",
+    );
+    refuses(
+        "f \"%s\", arg1",
+        "`%s` of struct thing *\n  \
+         f \"%s\", arg1\n          \
+         ^^^^ write `%p`, or cast it: `(char *)`",
     );
 }
 

@@ -8,7 +8,7 @@ use super::{
     world::{Ids, World, function, unknown_function},
 };
 use crate::{
-    compile::{Compiled, Options, PidNamespace, Site, Sources, Space, compile},
+    compile::{Compiled, FunctionSite, Options, PidNamespace, Site, Sources, Space, compile},
     spec::TraceSpec,
 };
 
@@ -191,6 +191,23 @@ fn memory() {
         ("t->next->next ? t->next->next->i : -1", -1),
         ("$task == (struct task_struct *)0xffff888000009000", 1),
         ("t->opaque != 0", 1),
+        // What is given by number is one where it is not followed.
+        ("arg1->i", -42),
+        ("(*arg1).i", -42),
+        ("arg1[0].next->i", 77),
+        ("arg1->in.numbers[2]", 21),
+        ("&arg1->i == (u64)t + 8", 1),
+        ("arg1 + 8 == (u64)t + 8", 1),
+        ("8 + arg1 == (u64)t + 8", 1),
+        ("arg1 - 8 == (u64)t - 8", 1),
+        ("arg1 - arg1", 0),
+        ("arg1 & 0xfff", 0),
+        ("arg1 == t && t == arg1", 1),
+        ("arg1 > 0", 1),
+        ("*(int *)(arg1 + 8)", -42),
+        ("t + 1 == (u64)t + 128", 1),
+        ("(struct thing *)arg1 + 1 == (u64)t + 128", 1),
+        ("(arg1 ? arg1 : 0) + 8 == (u64)t + 8", 1),
     ] {
         assert_eq!(number(expression), Output::Number(expected), "{expression}");
     }
@@ -380,7 +397,22 @@ fn registers_of_unknown_type() {
     assert_eq!(value("%d", "arg1"), Output::Number(-1));
     assert_eq!(value("%lld", "arg1"), Output::Number(0xffff_ffff));
     assert_eq!(value("%u", "arg1"), Output::Number(0xffff_ffff));
-    assert_eq!(value("%x", "arg2"), Output::Number(5_000_000_000));
+    // As printf takes them: the lower half, unless the length or the form says that it is all.
+    for format in ["%u", "%x", "%X", "%o", "%d"] {
+        assert_eq!(value(format, "arg2"), Output::Number(705_032_704));
+    }
+    for format in ["%lu", "%lx", "%llo", "%zu", "%p", "%K", "%U"] {
+        assert_eq!(value(format, "arg2"), Output::Number(5_000_000_000));
+    }
+    assert_eq!(value("%c", "arg4"), Output::Number(255));
+    // Sums are as the numbers in them.
+    assert_eq!(value("%d", "arg1 + 1"), Output::Number(0));
+    assert_eq!(value("%d", "arg1 - 1"), Output::Number(-2));
+    assert_eq!(value("%d", "-arg1"), Output::Number(1));
+    assert_eq!(value("%x", "arg2 + 1"), Output::Number(705_032_705));
+    assert_eq!(value("%lx", "arg2 + 1"), Output::Number(5_000_000_001));
+    assert_eq!(value("%x", "arg2 + 1ul"), Output::Number(5_000_000_001));
+    assert_eq!(value("%s", "arg3 + 2"), Output::Text("text".to_owned()));
     assert_eq!(value("%hhd", "arg1"), Output::Number(-1));
     assert_eq!(value("%hu", "arg1"), Output::Number(65_535));
     assert_eq!(value("%s", "arg3"), Output::Text("a text".to_owned()));
@@ -394,6 +426,8 @@ fn registers_of_unknown_type() {
         ("-1 == arg1", 1),
         ("0 > arg1", 1),
         ("arg2 == 5000000000", 1),
+        ("arg1 - 1 == -2", 1),
+        ("arg1 - 1 < 0", 1),
     ] {
         assert_eq!(
             value("%d", expression),
@@ -401,6 +435,76 @@ fn registers_of_unknown_type() {
             "{expression}"
         );
     }
+}
+
+/// The types of a program are read only if something asks for them.
+#[test]
+fn what_a_number_of_an_argument_means_does_not_depend_on_what_is_known() {
+    let (world, ids) = World::kernel();
+    let parameters = [
+        ("t", ids.thing_pointer),
+        ("n", ids.int(4, true)),
+        ("small", ids.int(1, true)),
+        ("word", ids.int(8, true)),
+        ("text", ids.char_pointer),
+        ("color", ids.color),
+    ];
+    let mut machine = Machine::new(168)
+        .user(TEXT, b"hello\0")
+        .args(&[TEXT, 0xffff_fff6, 0x1ff, 0x5_0000_0007, TEXT, 5])
+        .context(80, &0x5_ffff_fffd_u64.to_le_bytes());
+    for at_return in [false, true] {
+        let mut known = function(&parameters, ids.int(8, true));
+        (known.space, known.at_return) = (Space::User, at_return);
+        let known = Site::Function(known);
+        let unknown = unknown_function(Space::User, at_return);
+        let (start, expressions) = match at_return {
+            false => (
+                "./x:f",
+                &[
+                    "arg1",
+                    "arg2",
+                    "arg3",
+                    "arg4",
+                    "arg6",
+                    "arg1 + 8",
+                    "arg1 - 8",
+                    "8 + arg1",
+                    "arg1 - arg5",
+                    "arg2 + 1",
+                    "arg2 / 2",
+                    "arg2 >> 1",
+                    "-arg2",
+                    "~arg4",
+                    "arg2 < 0",
+                    "arg3 > 100",
+                    "arg1 == -1",
+                    "arg1 ? arg1 : 0",
+                    "arg4 * 2",
+                    "sizeof arg2",
+                ][..],
+            ),
+            true => ("r:./x:f", &["retval", "retval + 8", "retval < 0"][..]),
+        };
+        for expression in expressions {
+            for format in ["%d", "%ld", "%u", "%x", "%p", "%hhd", "%c"] {
+                let text = format!("{start} \"{format}\", {expression}");
+                let mut of = |site: &Site| {
+                    let compiled = compile_at(&text, site, &world, Context::PtRegs);
+                    machine.values(&compiled.unwrap_or_else(|error| panic!("{error}")))
+                };
+                assert_eq!(of(&known), of(&unknown), "{text}");
+            }
+        }
+    }
+    let text = "./x:f \"%s %s\", arg1, arg5 + 1";
+    let known = Site::Function(FunctionSite {
+        space: Space::User,
+        ..function(&parameters, ids.int(8, true))
+    });
+    let compiled = compile_at(text, &known, &world, Context::PtRegs).expect("it compiles");
+    let expected = ["hello", "ello"].map(|text| Output::Text(text.to_owned()));
+    assert_eq!(machine.values(&compiled), expected);
 }
 
 #[test]

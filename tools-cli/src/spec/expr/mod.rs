@@ -149,7 +149,8 @@ impl Expr {
         )
     }
 
-    /// Whether it has names of parameters, types or members, which somebody must describe.
+    /// Whether it has names of parameters, types or members, or goes where something points to:
+    /// what that is somebody must describe.
     #[must_use]
     pub fn names_something(&self) -> bool {
         match &self.kind {
@@ -158,6 +159,8 @@ impl Expr {
             | ExprKind::SizeofType(_)
             | ExprKind::SizeofExpr(_)
             | ExprKind::Variable(Variable::Task)
+            | ExprKind::Unary(UnaryOp::Dereference, _)
+            | ExprKind::Index(..)
             | ExprKind::Member { .. } => true,
             ExprKind::Integer(_)
             | ExprKind::Character(_)
@@ -169,9 +172,7 @@ impl Expr {
                 inner.names_something()
             }
             ExprKind::StringCompare { operand, .. } => operand.names_something(),
-            ExprKind::Binary(_, left, right) | ExprKind::Index(left, right) => {
-                left.names_something() || right.names_something()
-            }
+            ExprKind::Binary(_, left, right) => left.names_something() || right.names_something(),
             ExprKind::Conditional(condition, first, second) => {
                 let parts = [condition, first, second];
                 parts.into_iter().any(|part| part.names_something())

@@ -10,6 +10,22 @@ fn read(text: &str) -> TraceSpec {
     TraceSpec::parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
+#[test]
+fn types_are_needed_where_something_is_named_or_followed() {
+    for (text, expected) in [
+        ("f \"%d %s\", arg1 + 8, arg2", false),
+        ("f (-arg1 == ~arg2 && STRCMP(\"x\", arg3)) \"\"", false),
+        ("f \"%d\", x", true),
+        ("f \"%d\", arg1->x", true),
+        ("f \"%d\", *arg1", true),
+        ("f \"%d\", arg1[2] + 1", true),
+        ("f(int x) \"%d\", arg1", true),
+        ("f (arg1)", true),
+    ] {
+        assert_eq!(read(text).needs_types(), expected, "{text}");
+    }
+}
+
 /// With parentheses around everything that has an operator.
 fn describe(expr: &Expr) -> String {
     match &expr.kind {
