@@ -310,10 +310,17 @@ impl<'a> Sources<'a> {
             },
         };
         let is_user = name.is_user;
-        Ok(Some((0..name.pointers).fold(base, |target, _| {
-            let target = Rc::new(target);
-            Ty::Pointer { target, is_user }
-        })))
+        let pointer = |target: Ty| Ty::Pointer {
+            target: Rc::new(target),
+            is_user,
+        };
+        let to_rows = u32::from(!name.rows.is_empty());
+        let element = (to_rows..name.pointers).fold(base, |target, _| pointer(target));
+        let rows = name.rows.iter().rev().fold(element, |element, &count| {
+            let element = Rc::new(element);
+            Ty::Array { element, count }
+        });
+        Ok(Some((0..to_rows).fold(rows, |rows, _| pointer(rows))))
     }
 
     fn find(&self, keyword: Keyword, name: &str) -> Result<Option<Ty>, types::Error> {

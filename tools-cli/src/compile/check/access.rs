@@ -436,7 +436,7 @@ impl Checker<'_> {
     ) -> Result<Option<Found>, Reported> {
         let mut members = Members::new(self.sources);
         let found = members.find(composite, origin, &mut |named| {
-            (named.name == name).then(|| Found {
+            (named.name == name).then_some(Found {
                 ty: Ty::Named(named.origin, named.member.type_id),
                 bit_offset: named.bit_offset,
                 bits: named.member.bits,

@@ -178,6 +178,7 @@ impl Checker<'_> {
                 span,
             }),
             pointers: 0,
+            rows: Vec::new(),
             is_user: false,
             span,
         };

@@ -191,7 +191,14 @@ fn memory() {
         ("t->next->next ? t->next->next->i : -1", -1),
         ("$task == (struct task_struct *)0xffff888000009000", 1),
         ("t->opaque != 0", 1),
-        // What is given by number is one where it is not followed.
+    ] {
+        assert_eq!(number(expression), Output::Number(expected), "{expression}");
+    }
+}
+
+#[test]
+fn what_is_given_by_number_is_one_where_it_is_not_followed() {
+    for (expression, expected) in [
         ("arg1->i", -42),
         ("(*arg1).i", -42),
         ("arg1[0].next->i", 77),
@@ -300,6 +307,35 @@ fn comparisons_of_texts() {
         ("!STRCMP(\"x\", (char *)0)", false),
     ] {
         assert_eq!(passes(predicate), expected, "{predicate}");
+    }
+}
+
+#[test]
+fn a_star_that_is_escaped_is_compared() {
+    let (world, _) = World::kernel();
+    let site = unknown_function(Space::User, false);
+    for (text, of_star, of_more) in [
+        ("ab*", true, true),
+        (r"ab\*", true, false),
+        (r"ab\x2a", true, false),
+        (r"ab\052", true, false),
+        (r"ab\**", true, true),
+        (r"ab\x2a*", true, true),
+        (r"ab\\*", false, false),
+        ("a*b", false, false),
+    ] {
+        for (memory, expected) in [(b"ab*\0", of_star), (b"ab*c", of_more)] {
+            let memory = [memory, &b"\0"[..]].concat();
+            let mut machine = Machine::new(168).user(0x1000, &memory).args(&[0x1000]);
+            for probe in [
+                format!(r#"./x:f (STRCMP("{text}", arg1))"#),
+                format!(r#"./x:f (STRCMP(arg1, ("{text}")))"#),
+            ] {
+                let compiled = compile_at(&probe, &site, &world, Context::PtRegs);
+                let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(machine.predicate(&compiled), expected, "{probe}");
+            }
+        }
     }
 }
 
@@ -437,10 +473,8 @@ fn registers_of_unknown_type() {
     }
 }
 
-/// The types of a program are read only if something asks for them.
-#[test]
-fn what_a_number_of_an_argument_means_does_not_depend_on_what_is_known() {
-    let (world, ids) = World::kernel();
+/// Parameters of a program's function, and what it is called with.
+fn function_of_program(ids: &Ids) -> (FunctionSite, Machine) {
     let parameters = [
         ("t", ids.thing_pointer),
         ("n", ids.int(4, true)),
@@ -449,14 +483,27 @@ fn what_a_number_of_an_argument_means_does_not_depend_on_what_is_known() {
         ("text", ids.char_pointer),
         ("color", ids.color),
     ];
-    let mut machine = Machine::new(168)
+    let site = FunctionSite {
+        space: Space::User,
+        ..function(&parameters, ids.int(8, true))
+    };
+    let machine = Machine::new(168)
         .user(TEXT, b"hello\0")
         .args(&[TEXT, 0xffff_fff6, 0x1ff, 0x5_0000_0007, TEXT, 5])
         .context(80, &0x5_ffff_fffd_u64.to_le_bytes());
+    (site, machine)
+}
+
+/// The types of a program are read only if something asks for them.
+#[test]
+fn what_a_number_of_an_argument_means_does_not_depend_on_what_is_known() {
+    let (world, ids) = World::kernel();
+    let (known, mut machine) = function_of_program(&ids);
     for at_return in [false, true] {
-        let mut known = function(&parameters, ids.int(8, true));
-        (known.space, known.at_return) = (Space::User, at_return);
-        let known = Site::Function(known);
+        let known = Site::Function(FunctionSite {
+            at_return,
+            ..known.clone()
+        });
         let unknown = unknown_function(Space::User, at_return);
         let (start, expressions) = match at_return {
             false => (
@@ -497,14 +544,60 @@ fn what_a_number_of_an_argument_means_does_not_depend_on_what_is_known() {
             }
         }
     }
+}
+
+#[test]
+fn texts_of_programs_by_number() {
+    let (world, ids) = World::kernel();
+    let (known, mut machine) = function_of_program(&ids);
     let text = "./x:f \"%s %s\", arg1, arg5 + 1";
-    let known = Site::Function(FunctionSite {
-        space: Space::User,
-        ..function(&parameters, ids.int(8, true))
-    });
-    let compiled = compile_at(text, &known, &world, Context::PtRegs).expect("it compiles");
+    let site = Site::Function(known);
+    let compiled = compile_at(text, &site, &world, Context::PtRegs).expect("it compiles");
     let expected = ["hello", "ello"].map(|text| Output::Text(text.to_owned()));
     assert_eq!(machine.values(&compiled), expected);
+}
+
+#[test]
+fn rows_of_arrays_that_are_given() {
+    let (world, _) = World::kernel();
+    let site = unknown_function(Space::User, false);
+    let numbers: Vec<u8> = (0..24).flat_map(|n: i32| n.to_le_bytes()).collect();
+    let addresses = [0x1000_u64, 0x1004, 0x1008, 0x100c].map(u64::to_le_bytes);
+    let mut machine = Machine::new(168)
+        .user(0x1000, &numbers)
+        .user(0x2000, addresses.as_flattened())
+        .user(0x3000, b"one\0two\0")
+        .args(&[0x1000, 0x2000, 0x3000]);
+    let start = "./x:f(int m[3][4], const int *p[][2], char names[2][4])";
+    for (expression, expected) in [
+        ("m[1][2]", 6),
+        ("*m[2]", 8),
+        ("**(m + 1)", 4),
+        ("sizeof(m[0])", 16),
+        ("&m[2] - m", 2),
+        ("*p[1][1]", 3),
+        ("names[1][0]", i64::from(b't')),
+    ] {
+        let text = format!("{start} \"%ld\", {expression}");
+        let compiled = compile_at(&text, &site, &world, Context::PtRegs)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let value = machine.values(&compiled).remove(0);
+        assert_eq!(value, Output::Number(expected), "{expression}");
+    }
+    for (text, expected) in [
+        (
+            format!("{start} \"%s\", names[1]"),
+            Output::Text("two".to_owned()),
+        ),
+        (
+            "./x:f(int m[1][2][3][2]) \"%d\", m[0][1][2][1]".to_owned(),
+            Output::Number(11),
+        ),
+    ] {
+        let compiled = compile_at(&text, &site, &world, Context::PtRegs)
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(machine.values(&compiled), [expected], "{text}");
+    }
 }
 
 #[test]

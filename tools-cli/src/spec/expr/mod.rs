@@ -350,8 +350,11 @@ impl BinaryOp {
 pub struct TypeName {
     /// What it is before the stars.
     pub base: BaseType,
-    /// How many stars follow.
+    /// How many stars follow; one more for a parameter that is an array.
     pub pointers: u32,
+    /// For a parameter that is an array of arrays (`int m[3][4]`), how many elements each of those has
+    /// (4): they are what the last pointer points to.
+    pub rows: Vec<u64>,
     /// Whether the pointer is one to memory of user space (`__user`).
     pub is_user: bool,
     /// Its place.

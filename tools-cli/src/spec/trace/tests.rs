@@ -370,6 +370,18 @@ fn mistakes_have_their_place_and_remedy() {
          f(strct foo *p, int) (p)\n              \
          ^",
     );
+    refuses(
+        "f(int m[n][n]) (m)",
+        "expected how many elements a row has, found `n`\n  \
+         f(int m[n][n]) (m)\n             \
+         ^ write a number",
+    );
+    refuses(
+        "f(int m[3][4 + 1]) (m)",
+        "expected the end of the array, found `+`\n  \
+         f(int m[3][4 + 1]) (m)\n               \
+         ^ write `]`",
+    );
 }
 
 #[test]
@@ -383,6 +395,7 @@ fn nesting_has_an_end() {
         format!("f (1{})", " ? 1 : 1".repeat(50_000)),
         format!("f ({}1)", "(int)".repeat(50_000)),
         format!("f ({}1)", "sizeof ".repeat(50_000)),
+        format!("f(int m{})", "[1]".repeat(50_000)),
     ] {
         let error = TraceSpec::parse(&text).expect_err("too deep").to_string();
         assert!(
