@@ -227,14 +227,6 @@ fn a_bit_field_of_an_enumeration_has_its_names() {
 }
 
 #[test]
-fn a_structure_that_contains_itself_is_searched_once() {
-    assert_eq!(
-        number("&((struct tangled *)arg1)->deep == (int *)arg1"),
-        Output::Number(1)
-    );
-}
-
-#[test]
 fn faults() {
     for expression in [
         "t->next->next->i",
