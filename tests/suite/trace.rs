@@ -312,7 +312,7 @@ fn messages_and_names_can_be_filtered() {
 
 #[test]
 fn json_has_typed_values() {
-    let probe = function(r#"pk_work "n %d %s %x", arg1 - 1, $comm, -arg1 - 1"#);
+    let probe = function(r#"pk_work "n %d %s %lx", arg1 - 1, $comm, -arg1 - 1"#);
     let finished = run(&["--json"], &probe, "work", "1");
     let row: serde_json::Value = serde_json::from_str(&finished.stdout).expect("one object");
     assert_eq!(row["message"], "n -1 calls ffffffffffffffff");
@@ -503,6 +503,24 @@ fn handle(kind: &str, rest: &str) -> Finished {
 }
 
 #[test]
+fn what_is_given_by_number_is_a_number_whatever_else_is_shown() {
+    let shown = |rest: &str| messages(&handle("", rest));
+    assert_eq!(shown(r#" "%d", arg1 + 8 - arg1"#), ["8", "8"]);
+    assert_eq!(
+        shown(r#" "%d %d", arg1 + 8 - arg1, req->id"#),
+        ["8 1", "8 2"]
+    );
+    assert_eq!(shown(r#" "%d", req + 1 == arg1 + 8"#), ["0", "0"]);
+    let halves = shown(r#" (req->next) "%x %lx", arg1, arg1 & 0xffffffff"#).join("");
+    let halves: Vec<&str> = halves.split(' ').collect();
+    assert_eq!(halves[0], halves[1]);
+    assert_eq!(shown(r#" (arg1->next) "%s", arg1->next->name"#), ["second"]);
+    // Without anything else that needs types.
+    let in_registers = handle("r:", r#" "%d %d", retval - 1, $entry(arg2) + 1"#);
+    assert_eq!(messages(&in_registers), ["-2 201", "-3 8"]);
+}
+
+#[test]
 fn types_of_programs_come_from_their_debug_information() {
     let shown = |rest: &str| messages(&handle("", rest));
     assert_eq!(
@@ -521,6 +539,11 @@ fn types_of_programs_come_from_their_debug_information() {
     assert_eq!(
         shown(r#" "%u %u %d", req->low, req->high, req->shift"#),
         ["5 17 -3", "0 0 0"]
+    );
+    // Three and five bits fit in an `int`, which has a sign.
+    assert_eq!(
+        shown(r#" "%d %d", req->low - 6 < 0, ~req->high < 0"#),
+        ["1 1", "1 1"]
     );
     assert_eq!(
         shown(r#" "%d %x", req->inner.depth, req->bytes[1]"#),

@@ -74,6 +74,18 @@ fn a_text_that_is_not_in_memory_at_the_entry_can_be_read_at_the_return() {
     assert!(!finished.stderr.contains("could not"), "{finished:#?}");
 }
 
+#[test]
+fn as_much_of_a_number_is_shown_as_the_conversion_says() {
+    let probe = r#"{}:val_wide "%u %x %o %d %lx %p", arg1, arg1, arg1, arg1, arg1, arg1"#;
+    let (narrow, finished) = shown(probe, &["wide"]);
+    assert_eq!(narrow, ["7 7 7 7 500000007 0x500000007"], "{finished:#?}");
+    let values = fixture("values");
+    let probe = format!(r#"{values}:val_wide "%x", arg1"#);
+    let finished = Finished::of(trace(&["--json", &probe, "--", &values, "wide"]));
+    let row: serde_json::Value = serde_json::from_str(&finished.stdout).expect("one object");
+    assert_eq!(row["values"]["arg1"], 7, "{finished:#?}");
+}
+
 /// The kernel has a function return to whoever wants to know because of somebody who wanted to know
 /// at its entry; whoever came in between hears of it too.
 #[test]

@@ -146,9 +146,10 @@ fn converted_to_text(
     let value = text_or_constant(checker, term, &ty, expr.span, options)?;
     value.ok_or_else(|| {
         let note = match &ty {
-            Ty::Pointer { .. } => "write `%p`, or cast it: `(char *)`",
+            Ty::Pointer { .. } | Ty::Register { .. } => "write `%p`, or cast it: `(char *)`",
             Ty::Array { .. } | Ty::Composite(..) => "print its parts",
             Ty::Int(int) if int.is_signed => "write `%d`",
+            Ty::Int(int) if int.bytes == 8 => "write `%lu`, or cast it: `(char *)`",
             _ => "write `%u`",
         };
         wrong_conversion(checker, expr, conversion, of, note)
@@ -230,12 +231,12 @@ fn number(value: Value, conversion: Option<Conversion>) -> OneValue {
     let mut node: Node = value.node;
     let mut constants = Vec::new();
     let kind = match &value.ty {
-        Ty::Pointer { .. } => SlotKind::Pointer,
-        Ty::Int(int) if int.kind == IntKind::Unknown => {
-            let int = conversion.map_or(*int, known_from);
+        ty if ty.is_unknown() => {
+            let int = conversion.map_or(IntTy::UNKNOWN, known_from);
             node = node.extend(int.bytes, int.is_signed);
             kind_of(int)
         }
+        Ty::Pointer { .. } | Ty::Register { .. } => SlotKind::Pointer,
         other => {
             if let Ty::Enum(described) = other {
                 constants.clone_from(&described.constants);
@@ -257,17 +258,17 @@ fn kind_of(int: IntTy) -> SlotKind {
     }
 }
 
-/// What a register of unknown type is taken for. `%d` means an `int`, whose upper half is rubbish or
-/// zeros; the other forms lose nothing by showing all there is.
+/// What a register of unknown type is taken for: what C takes an argument of that conversion for.
+/// `%d`, `%u` and `%x` mean an `int`'s bytes, above which there is rubbish or zeros.
 const fn known_from(conversion: Conversion) -> IntTy {
-    let is_signed = matches!(conversion.form, Form::Signed);
-    let bytes = match conversion.length {
-        Length::Char => 1,
-        Length::Short => 2,
-        Length::Int if is_signed => 4,
-        Length::Int | Length::Long | Length::LongLong => 8,
+    let bytes = match (conversion.form, conversion.length) {
+        (Form::Pointer | Form::KernelSymbol | Form::UserSymbol, _)
+        | (_, Length::Long | Length::LongLong) => 8,
+        (Form::Character, _) | (_, Length::Char) => 1,
+        (_, Length::Short) => 2,
+        (_, Length::Int) => 4,
     };
-    IntTy::new(bytes, is_signed)
+    IntTy::new(bytes, matches!(conversion.form, Form::Signed))
 }
 
 /// The event's arguments, fields or result, each by its name, as far as they are known.

@@ -27,7 +27,7 @@ impl std::fmt::Debug for Sources<'_> {
 }
 
 /// Which of the [`Sources`] a type's number belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     Kernel,
     Site,
@@ -42,6 +42,12 @@ pub(super) enum Ty {
     Pointer {
         target: Rc<Ty>,
         is_user: bool,
+    },
+    /// `argN` or `retval` that is declared as a pointer. To bcc it is a number, and so it is in
+    /// arithmetic; what it points to is found as C finds it.
+    Register {
+        int: IntTy,
+        pointer: Rc<Ty>,
     },
     Array {
         element: Rc<Ty>,
@@ -95,20 +101,29 @@ impl IntTy {
 
     /// What C makes of it in an operation: at least an `int`.
     pub(super) const fn promoted(self) -> Self {
-        if self.bytes < 4 {
-            Self::INT
-        } else {
-            Self::new(self.bytes, self.is_signed)
+        match self.kind {
+            _ if self.bytes < 4 => Self::INT,
+            IntKind::Unknown => self,
+            _ => Self::new(self.bytes, self.is_signed),
         }
     }
 
     /// The type in which C works with this one and `other`.
     pub(super) fn common(self, other: Self) -> Self {
         let (one, other) = (self.promoted(), other.promoted());
+        // What is added to a number of any size leaves it one, unless that is wide itself.
+        let may_be_any = |ty: Self| ty.is_unknown() || ty.bytes < 8;
+        if (one.is_unknown() || other.is_unknown()) && may_be_any(one) && may_be_any(other) {
+            return Self::UNKNOWN;
+        }
         let bytes = one.bytes.max(other.bytes);
         // A type without sign counts if it is not the smaller one.
         let is_unsigned = |ty: Self| !ty.is_signed && ty.bytes == bytes;
         Self::new(bytes, !is_unsigned(one) && !is_unsigned(other))
+    }
+
+    pub(super) const fn is_unknown(self) -> bool {
+        matches!(self.kind, IntKind::Unknown)
     }
 
     fn name(self) -> &'static str {
@@ -159,7 +174,7 @@ impl Ty {
     /// As an integer, if it counts as one.
     pub(super) fn as_int(&self) -> Option<IntTy> {
         match self {
-            Self::Int(int) => Some(*int),
+            Self::Int(int) | Self::Register { int, .. } => Some(*int),
             Self::Enum(described) => {
                 let bytes = u8::try_from(described.bytes).ok()?;
                 Some(IntTy::new(bytes, described.is_signed))
@@ -169,7 +184,25 @@ impl Ty {
     }
 
     pub(super) const fn is_unknown(&self) -> bool {
-        matches!(self, Self::Int(int) if matches!(int.kind, IntKind::Unknown))
+        matches!(self, Self::Int(int) | Self::Register { int, .. } if int.is_unknown())
+    }
+
+    /// What it points to, for operators that go there.
+    pub(super) fn target(&self) -> Option<&Rc<Self>> {
+        match self {
+            Self::Pointer { target, .. } => Some(target),
+            Self::Register { pointer, .. } => pointer.target(),
+            _ => None,
+        }
+    }
+
+    /// Whether it says that it points to memory of user space.
+    pub(super) fn points_to_user(&self) -> bool {
+        match self {
+            Self::Pointer { is_user, .. } => *is_user,
+            Self::Register { pointer, .. } => pointer.points_to_user(),
+            _ => false,
+        }
     }
 }
 
@@ -249,7 +282,7 @@ impl<'a> Sources<'a> {
             Ty::Void | Ty::Function => Some(1),
             Ty::Int(int) => Some(int.bytes.into()),
             Ty::Enum(described) => Some(described.bytes),
-            Ty::Pointer { .. } => Some(8),
+            Ty::Pointer { .. } | Ty::Register { .. } => Some(8),
             Ty::Array { element, count } => self
                 .size_bytes(&element)?
                 .and_then(|bytes| bytes.checked_mul(count)),
@@ -277,10 +310,17 @@ impl<'a> Sources<'a> {
             },
         };
         let is_user = name.is_user;
-        Ok(Some((0..name.pointers).fold(base, |target, _| {
-            let target = Rc::new(target);
-            Ty::Pointer { target, is_user }
-        })))
+        let pointer = |target: Ty| Ty::Pointer {
+            target: Rc::new(target),
+            is_user,
+        };
+        let to_rows = u32::from(!name.rows.is_empty());
+        let element = (to_rows..name.pointers).fold(base, |target, _| pointer(target));
+        let rows = name.rows.iter().rev().fold(element, |element, &count| {
+            let element = Rc::new(element);
+            Ty::Array { element, count }
+        });
+        Ok(Some((0..to_rows).fold(rows, |rows, _| pointer(rows))))
     }
 
     fn find(&self, keyword: Keyword, name: &str) -> Result<Option<Ty>, types::Error> {
@@ -312,6 +352,7 @@ impl<'a> Sources<'a> {
                 let space = if target.ends_with('*') { "" } else { " " };
                 format!("{target}{space}*")
             }
+            Ty::Register { pointer, .. } => self.describe(&pointer),
             Ty::Array { element, count } => format!("{}[{count}]", self.describe(&element)),
             Ty::Composite(composite, _) => tagged(composite.is_union, composite.name.as_deref()),
             Ty::Float(name) => name,

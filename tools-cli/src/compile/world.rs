@@ -133,13 +133,15 @@ impl World {
     ///
     /// ```c
     /// enum color { RED, GREEN = 5, BLUE = -1 };
+    /// enum level { LOW, MIDDLE, HIGH };                                  // unsigned, as GCC has it
+    /// struct tangled { struct tangled, eight times; int deep; };         // damaged
     /// struct inner { short a; int numbers[4]; char name[16]; };          // 0, 4, 20; 36 bytes
     /// struct thing {
     ///     char c; u8 uc; short s; u16 us;                                // 0, 1, 2, 4
     ///     int i; unsigned u; long l; unsigned long ul;                   // 8, 12, 16, 24
     ///     struct thing *next; char *text; char *user_text (user);        // 32, 40, 48
     ///     struct inner in; enum color color;                             // 56, 92
-    ///     int b3:3; unsigned b5:5; long b40:40;                          // bits 768, 771, 776
+    ///     int b3:3; unsigned b5:5; long b40:40; enum level level:2;      // bits 768, 771, 776, 816
     ///     union { int left; unsigned right; };                           // 104
     ///     bool flag; float f; struct opaque *opaque;                     // 108, 112, 120
     /// };                                                                 // 128
@@ -197,6 +199,14 @@ impl World {
                 .map(|(name, value)| (name.to_owned(), value))
                 .to_vec(),
         }));
+        let level = world.add(Type::Enum(Enum {
+            name: Some("level".to_owned()),
+            bytes: 4,
+            is_signed: false,
+            constants: [("LOW", 0), ("MIDDLE", 1), ("HIGH", 2)]
+                .map(|(name, value)| (name.to_owned(), value))
+                .to_vec(),
+        }));
         world
             .named
             .insert((Keyword::Enum, "color".to_owned()), color);
@@ -247,6 +257,7 @@ impl World {
                 bit_field("b3", int, 768, 3),
                 bit_field("b5", unsigned, 771, 5),
                 bit_field("b40", long, 776, 40),
+                bit_field("level", level, 816, 2),
                 member("", choice, 104),
                 member("flag", bool, 108),
                 member("f", float, 112),
@@ -254,6 +265,10 @@ impl World {
             ],
         );
         assert_eq!(world.pointer(thing), thing_pointer);
+        let tangled = TypeId(world.types.len() as u64);
+        let mut members = vec![member("", tangled, 0); 8];
+        members.push(member("deep", int, 0));
+        assert_eq!(world.composite("tangled", 4, members), tangled);
         world.composite("task_struct", 64, vec![member("pid", int, 16)]);
         let common = world.composite(
             "sock_common",

@@ -1,6 +1,6 @@
 //! Members, elements, dereferences: places in memory, and how they are read.
 
-use super::{At, Checker, Place, Problem, Reported, Term, Value, pointer_value};
+use super::{At, Checker, Place, Problem, Reported, Term, Value, members::Members, pointer_value};
 use crate::{
     compile::{
         ir::{Arithmetic, Node},
@@ -72,9 +72,12 @@ impl Checker<'_> {
             }
         };
         self.fits_word(int, span)?;
-        let node = match place.bits {
-            Some((first, count)) => self.read_bits(&place.at, first, count, int, span)?,
-            None => self.load(place.at, int.bytes, span)?.extend_if(int),
+        let (node, ty) = match place.bits {
+            Some((first, count)) => {
+                let node = self.read_bits(&place.at, first, count, int, span)?;
+                (node, promoted_bits(ty, int, count))
+            }
+            None => (self.load(place.at, int.bytes, span)?.extend_if(int), ty),
         };
         let node = Node { span, ..node };
         Ok(Value { node, ty, space })
@@ -215,7 +218,7 @@ impl Checker<'_> {
 
     /// What a pointer points to.
     fn target(&mut self, value: &Value, expr: &Expr) -> Result<(Ty, Space), Reported> {
-        if let Ty::Pointer { target, .. } = &value.ty {
+        if let Some(target) = value.ty.target() {
             let target = self.open(target, expr.span)?;
             return Ok((target, self.space_of(value)));
         }
@@ -223,9 +226,19 @@ impl Checker<'_> {
             found: self.sources.describe(&value.ty),
             expected: "a pointer",
         };
-        let written = expr.span.of(self.text);
-        let note = format!("cast it: `((struct x *){written})`");
+        let note = format!("cast it: `{}`", self.with_cast(expr));
         Err(self.report(problem, expr.span, note))
+    }
+
+    /// How to write `expr` as a pointer to a structure. A cast binds more strongly than operators
+    /// between operands do.
+    fn with_cast(&self, expr: &Expr) -> String {
+        let written = expr.span.of(self.text);
+        if expr.is_primary_or_postfix() {
+            format!("((struct x *){written})")
+        } else {
+            format!("((struct x *)({written}))")
+        }
     }
 
     /// `x[y]`.
@@ -312,7 +325,7 @@ impl Checker<'_> {
             term => self.value_of(term, base.span)?.ty,
         };
         Err(match ty {
-            Ty::Pointer { .. } => self.wrong_arrow(base, member, "."),
+            ty if ty.target().is_some() => self.wrong_arrow(base, member, "."),
             ty => self.not_a_struct(base, &ty, member),
         })
     }
@@ -326,7 +339,7 @@ impl Checker<'_> {
             return Err(self.wrong_arrow(base, member, "->"));
         }
         let value = self.value_of(term, base.span)?;
-        if !matches!(value.ty, Ty::Pointer { .. }) {
+        if value.ty.target().is_none() {
             return Err(self.not_a_struct(base, &value.ty, member));
         }
         let (ty, space) = self.target(&value, base)?;
@@ -354,8 +367,7 @@ impl Checker<'_> {
             return self.report(Problem::Incomplete(described), base.span, "");
         }
         let note = if ty.as_int().is_some_and(|int| int.bytes == 8) {
-            let written = base.span.of(self.text);
-            format!("cast it: `((struct x *){written})->{}`", member.text)
+            format!("cast it: `{}->{}`", self.with_cast(base), member.text)
         } else {
             String::new()
         };
@@ -386,7 +398,7 @@ impl Checker<'_> {
         origin: Origin,
         member: &Name,
     ) -> Result<Option<Found>, Reported> {
-        if let Some(found) = self.find_plain(composite, origin, &member.text, member.span, 0)? {
+        if let Some(found) = self.find_plain(composite, origin, &member.text, member.span)? {
             return Ok(Some(found));
         }
         let alias = ALIASES.iter().find(|(owner, name, _)| {
@@ -402,7 +414,7 @@ impl Checker<'_> {
             let Ty::Composite(composite, origin) = self.open(&ty, member.span)? else {
                 return Ok(None);
             };
-            let Some(found) = self.find_plain(&composite, origin, name, member.span, 0)? else {
+            let Some(found) = self.find_plain(&composite, origin, name, member.span)? else {
                 return Ok(None);
             };
             bit_offset = found.bit_offset.saturating_add(bit_offset);
@@ -421,43 +433,28 @@ impl Checker<'_> {
         origin: Origin,
         name: &str,
         span: Span,
-        depth: u32,
     ) -> Result<Option<Found>, Reported> {
-        // Types that are damaged may contain themselves.
-        if depth > 16 {
-            return Ok(None);
-        }
-        for member in &composite.members {
-            let ty = Ty::Named(origin, member.type_id);
-            match &member.name {
-                Some(found) if found == name => {
-                    return Ok(Some(Found {
-                        ty,
-                        bit_offset: member.bit_offset,
-                        bits: member.bits,
-                    }));
-                }
-                Some(_) => {}
-                None => {
-                    if let Ty::Composite(inner, origin) = self.open(&ty, span)?
-                        && let Some(found) =
-                            self.find_plain(&inner, origin, name, span, depth + 1)?
-                    {
-                        let bit_offset = found.bit_offset.saturating_add(member.bit_offset);
-                        return Ok(Some(Found {
-                            bit_offset,
-                            ..found
-                        }));
-                    }
-                }
-            }
-        }
-        Ok(None)
+        let mut members = Members::new(self.sources);
+        let found = members.find(composite, origin, &mut |named| {
+            (named.name == name).then_some(Found {
+                ty: Ty::Named(named.origin, named.member.type_id),
+                bit_offset: named.bit_offset,
+                bits: named.member.bits,
+            })
+        });
+        found.map_err(|error| self.report(error, span, ""))
     }
 
     fn unknown_field(&mut self, composite: &Composite, origin: Origin, member: &Name) -> Reported {
         let mut names = Vec::new();
-        self.member_names(composite, origin, 0, &mut names);
+        let mut members = Members::new(self.sources);
+        let all = members.find(composite, origin, &mut |named| {
+            names.push(named.name.to_owned());
+            None::<()>
+        });
+        if let Err(error) = all {
+            return self.report(error, member.span, "");
+        }
         let owner = Ty::Composite(composite.clone().into(), origin);
         let problem = Problem::UnknownField {
             field: member.text.clone(),
@@ -469,64 +466,6 @@ impl Checker<'_> {
             nearest => suggest::did_you_mean(nearest),
         };
         self.report(problem, member.span, note)
-    }
-
-    fn member_names(
-        &self,
-        composite: &Composite,
-        origin: Origin,
-        depth: u32,
-        names: &mut Vec<String>,
-    ) {
-        for member in &composite.members {
-            match &member.name {
-                Some(name) => names.push(name.clone()),
-                None if depth < 16 => {
-                    let ty = self.sources.open(&Ty::Named(origin, member.type_id));
-                    if let Ok(Ty::Composite(inner, origin)) = ty {
-                        self.member_names(&inner, origin, depth + 1, names);
-                    }
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// The type that `name` is a typedef of, unless it means a value here.
-    pub(super) fn typedef_only(&mut self, name: &str, span: Span) -> Option<Ty> {
-        if self.has_parameter(name) {
-            return None;
-        }
-        let type_name = crate::spec::expr::TypeName {
-            base: crate::spec::expr::BaseType::Typedef(Name {
-                text: name.to_owned(),
-                span,
-            }),
-            pointers: 0,
-            is_user: false,
-            span,
-        };
-        self.sources.named(&type_name).ok().flatten()
-    }
-
-    /// `$task`.
-    pub(super) fn task(&mut self, span: Span) -> Result<Value, Reported> {
-        use crate::{compile::ir::Question, types::Keyword};
-
-        let node = Node::ask(Question::Task, span);
-        let found = match self.sources.kernel {
-            Some(kernel) => kernel.find(Keyword::Struct, "task_struct"),
-            None => Ok(None),
-        };
-        let target = match found {
-            Ok(Some(id)) => Ty::Named(Origin::Kernel, id),
-            Ok(None) => Ty::Forward {
-                name: "task_struct".to_owned(),
-                is_union: false,
-            },
-            Err(error) => return Err(self.report(error, span, "")),
-        };
-        Ok(pointer_value(node, target, Space::Kernel))
     }
 }
 
@@ -560,6 +499,24 @@ fn shifted(at: At, bytes: u64) -> At {
             offset_bytes: offset_bytes.saturating_add(bytes),
             space,
         },
+    }
+}
+
+/// The type that a bit field's value has. To C it has no more values than fit in its bits, so in
+/// operations one without sign is an `int` too if that has room for them all.
+fn promoted_bits(ty: Ty, int: IntTy, count: u32) -> Ty {
+    if count >= 32 && (count != 32 || !int.is_signed) {
+        return ty;
+    }
+    match ty {
+        // Its constants have names still.
+        Ty::Enum(described) => {
+            let mut described = (*described).clone();
+            described.bytes = IntTy::INT.bytes.into();
+            described.is_signed = true;
+            Ty::Enum(described.into())
+        }
+        _ => Ty::Int(IntTy::INT),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Arguments and results: where the event has them.
 
+use std::rc::Rc;
+
 use super::{At, Checker, Place, Problem, Reported, Term, Value, int_value};
 use crate::{
     compile::{
@@ -19,6 +21,8 @@ pub(in super::super) struct Known {
     pub(in super::super) parameters: Vec<Parameter>,
     /// Whether there may be more arguments than those.
     pub(in super::super) is_open: bool,
+    /// Whether the user has given the parameters.
+    has_signature: bool,
     /// What the function returns, if known.
     pub(in super::super) returns: Option<Ty>,
     /// Which wrapper's arguments they are, if they are a system call's, in memory.
@@ -69,6 +73,7 @@ impl Known {
         Ok(Self {
             parameters,
             is_open,
+            has_signature: signature.is_some(),
             returns,
             wrapper: wrapper.filter(|_| !is_wrapper_itself),
             trampoline,
@@ -263,7 +268,9 @@ impl Checker<'_> {
         if let Some(parameter) = known.cloned()
             && let Term::Value(value) = self.parameter(&parameter, function, span)?
         {
-            return Ok(value);
+            let word = self.argument_word(function, passed, parameter.trampoline_slot, span);
+            let is_told = self.known.has_signature || function.space == Space::Kernel;
+            return Ok(register(word, value, is_told));
         }
         let (in_registers, is_open) = (self.known.in_registers(), self.known.is_open);
         if index >= abi::FUNCTION_ARGUMENTS.len() {
@@ -472,7 +479,18 @@ impl Checker<'_> {
         }
     }
 
-    /// `retval`.
+    /// `retval` in an expression.
+    pub(super) fn retval_as_written(&mut self, span: Span) -> Result<Term, Reported> {
+        let term = self.retval(span)?;
+        let (Site::Function(function), Term::Value(value)) = (self.site, &term) else {
+            return Ok(term);
+        };
+        let word = self.returned_word(value.ty.as_int().is_some(), span);
+        let is_told = function.space == Space::Kernel;
+        Ok(Term::Value(register(word, value.clone(), is_told)))
+    }
+
+    /// `retval`, of the type that it is declared with.
     pub(in super::super) fn retval(&mut self, span: Span) -> Result<Term, Reported> {
         let function = match self.site {
             Site::Function(function) if function.at_return && !self.is_in_entry => function,
@@ -617,6 +635,32 @@ impl Checker<'_> {
                 Err(self.not_available(name, reason, span, "write `args->field`"))
             }
         }
+    }
+}
+
+/// What `argN` or `retval` means that `word` holds, if it is declared as `declared` is. A pointer is a
+/// number where it is not followed.
+///
+/// Types that nobody is told of before, those of a program, are read only if something in the probe
+/// asks for them. So they have no say in what numbers mean: another expression would change it.
+fn register(word: Node, declared: Value, is_told: bool) -> Value {
+    let int = if is_told {
+        IntTy::UNSIGNED_LONG
+    } else {
+        IntTy::UNKNOWN
+    };
+    let ty = match declared.ty {
+        pointer @ Ty::Pointer { .. } => {
+            let pointer = Rc::new(pointer);
+            Ty::Register { int, pointer }
+        }
+        _ if is_told => return declared,
+        _ => Ty::Int(int),
+    };
+    Value {
+        node: word,
+        ty,
+        ..declared
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod arguments;
+mod members;
 mod names;
 mod operators;
 
@@ -195,7 +196,7 @@ impl Checker<'_> {
                 return Err(self.report(problem, span, note));
             }
             ExprKind::Argument(number) => self.argument(*number, span)?,
-            ExprKind::Retval => return self.retval(span),
+            ExprKind::Retval => return self.retval_as_written(span),
             ExprKind::Variable(Variable::Comm) => return Ok(Term::Comm),
             ExprKind::Variable(variable) => self.variable(*variable, span)?,
             ExprKind::Entry(operand) => self.entry(operand, span)?,
@@ -410,9 +411,11 @@ impl Checker<'_> {
     }
 
     fn points_to_text(&mut self, ty: &Ty, span: Span) -> Result<bool, Reported> {
-        match ty {
-            Ty::Pointer { target, .. } => self.is_text(target, span),
-            other => Ok(other.is_unknown()),
+        match ty.target() {
+            // Whether more is known depends on what else has been asked for.
+            _ if ty.is_unknown() => Ok(true),
+            Some(target) => self.is_text(target, span),
+            None => Ok(false),
         }
     }
 
@@ -428,10 +431,10 @@ impl Checker<'_> {
 
     /// Whose memory a pointer points to.
     pub(super) fn space_of(&self, value: &Value) -> Space {
-        match value.ty {
-            Ty::Pointer { is_user: true, .. } => Space::User,
-            _ => value.space.unwrap_or_else(|| self.default_space()),
+        if value.ty.points_to_user() {
+            return Space::User;
         }
+        value.space.unwrap_or_else(|| self.default_space())
     }
 
     /// The type of what a term stands for, as C writes it.

@@ -1,9 +1,12 @@
 //! What names stand for: parameters, constants, fields, types.
 
-use super::{At, Checker, Place, Problem, Reported, Term, Value, arguments::Parameter, int_value};
+use super::{
+    At, Checker, Place, Problem, Reported, Term, Value, arguments::Parameter, int_value,
+    pointer_value,
+};
 use crate::{
     compile::{
-        ir::{Arithmetic, Node},
+        ir::{Arithmetic, Node, Question},
         site::{Field, Location, Site, Space},
         ty::{IntTy, Origin, Ty, keyword},
     },
@@ -161,13 +164,44 @@ impl Checker<'_> {
             Ty::Array { element, .. } => (*element).clone(),
             other => other,
         };
-        Ok(Term::Value(super::pointer_value(
-            address,
-            element,
-            Space::Kernel,
-        )))
+        Ok(Term::Value(pointer_value(address, element, Space::Kernel)))
     }
 
+    /// The type that `name` is a typedef of, unless it means a value here.
+    pub(super) fn typedef_only(&mut self, name: &str, span: Span) -> Option<Ty> {
+        if self.has_parameter(name) {
+            return None;
+        }
+        let type_name = TypeName {
+            base: BaseType::Typedef(Name {
+                text: name.to_owned(),
+                span,
+            }),
+            pointers: 0,
+            rows: Vec::new(),
+            is_user: false,
+            span,
+        };
+        self.sources.named(&type_name).ok().flatten()
+    }
+
+    /// `$task`.
+    pub(super) fn task(&mut self, span: Span) -> Result<Value, Reported> {
+        let node = Node::ask(Question::Task, span);
+        let found = match self.sources.kernel {
+            Some(kernel) => kernel.find(Keyword::Struct, "task_struct"),
+            None => Ok(None),
+        };
+        let target = match found {
+            Ok(Some(id)) => Ty::Named(Origin::Kernel, id),
+            Ok(None) => Ty::Forward {
+                name: "task_struct".to_owned(),
+                is_union: false,
+            },
+            Err(error) => return Err(self.report(error, span, "")),
+        };
+        Ok(pointer_value(node, target, Space::Kernel))
+    }
     pub(super) fn unknown_type(&mut self, name: &TypeName) -> Reported {
         let (keyword, wanted, span) = match &name.base {
             BaseType::Tagged(tag, name) => (keyword(*tag), name.text.as_str(), name.span),

@@ -165,36 +165,18 @@ impl Checker<'_> {
             Ty::Pointer { target, .. } => Some((**target).clone()),
             _ => None,
         };
-        let (left_target, right_target) = (target(&left), target(&right));
-        match (op, &left_target, &right_target) {
+        match (op, target(&left), target(&right)) {
             (BinaryOp::Add, Some(target), None) => {
-                let bytes = self.size_bytes(target, span)?;
-                let by = scale(right.node, bytes, span);
-                let node = Node::arithmetic(Arithmetic::Add, left.node, by, span);
-                Ok(Value { node, ..left })
+                self.moved(Arithmetic::Add, left, &target, right.node, span)
             }
-            (BinaryOp::Add, None, Some(_)) => self.pointer_arithmetic(op, right, left, span),
+            (BinaryOp::Add, None, Some(target)) => {
+                self.moved(Arithmetic::Add, right, &target, left.node, span)
+            }
             (BinaryOp::Subtract, Some(target), None) => {
-                let bytes = self.size_bytes(target, span)?;
-                let by = scale(right.node, bytes, span);
-                let node = Node::arithmetic(Arithmetic::Subtract, left.node, by, span);
-                Ok(Value { node, ..left })
+                self.moved(Arithmetic::Subtract, left, &target, right.node, span)
             }
             (BinaryOp::Subtract, Some(target), Some(_)) => {
-                let bytes = self.size_bytes(target, span)?;
-                if bytes == 0 {
-                    return Err(self.report(Problem::DivisionByZero, span, ""));
-                }
-                let difference =
-                    Node::arithmetic(Arithmetic::Subtract, left.node, right.node, span);
-                let bytes = Node::constant(bytes.cast_signed(), span);
-                let divide = Arithmetic::Divide { is_signed: true };
-                let node = if bytes.as_constant() == Some(1) {
-                    difference
-                } else {
-                    Node::arithmetic(divide, difference, bytes, span)
-                };
-                Ok(int_value(node, IntTy::LONG))
+                self.distance(left.node, right.node, &target, span)
             }
             // Masks and alignments of addresses: C wants a cast, which would say nothing new.
             (BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Remainder, ..) => {
@@ -204,19 +186,54 @@ impl Checker<'_> {
                 };
                 self.arithmetic(op, as_int(left), as_int(right), span, span)
             }
-            _ => {
-                let found = match (&left_target, &right_target) {
-                    (Some(_), _) => self.sources.describe(&left.ty),
-                    _ => self.sources.describe(&right.ty),
-                };
+            (_, left_target, _) => {
+                let pointer = if left_target.is_some() { left } else { right };
                 let problem = Problem::WrongType {
-                    found,
+                    found: self.sources.describe(&pointer.ty),
                     expected: "an integer",
                 };
                 let note = format!("`{}` is not for pointers", op.symbol());
                 Err(self.report(problem, span, note))
             }
         }
+    }
+
+    /// A pointer to what is `count` elements further or nearer.
+    fn moved(
+        &mut self,
+        operation: Arithmetic,
+        pointer: Value,
+        target: &Ty,
+        count: Node,
+        span: Span,
+    ) -> Result<Value, Reported> {
+        let bytes = self.size_bytes(target, span)?;
+        let by = scale(count, bytes, span);
+        let node = Node::arithmetic(operation, pointer.node, by, span);
+        Ok(Value { node, ..pointer })
+    }
+
+    /// How many elements are from `right` to `left`.
+    fn distance(
+        &mut self,
+        left: Node,
+        right: Node,
+        target: &Ty,
+        span: Span,
+    ) -> Result<Value, Reported> {
+        let bytes = self.size_bytes(target, span)?;
+        if bytes == 0 {
+            return Err(self.report(Problem::DivisionByZero, span, ""));
+        }
+        let difference = Node::arithmetic(Arithmetic::Subtract, left, right, span);
+        let node = if bytes == 1 {
+            difference
+        } else {
+            let divide = Arithmetic::Divide { is_signed: true };
+            let bytes = Node::constant(bytes.cast_signed(), span);
+            Node::arithmetic(divide, difference, bytes, span)
+        };
+        Ok(int_value(node, IntTy::LONG))
     }
 
     pub(super) fn conditional(
@@ -232,12 +249,7 @@ impl Checker<'_> {
         let space = first.space.or(second.space);
         let (first_node, second_node, ty) = match (first.ty.as_int(), second.ty.as_int()) {
             (Some(first_int), Some(second_int)) => {
-                let is_unknown = first.ty.is_unknown() && second.ty.is_unknown();
-                let common = if is_unknown {
-                    IntTy::UNKNOWN
-                } else {
-                    first_int.common(second_int)
-                };
+                let common = first_int.common(second_int);
                 (
                     convert(first.node, first_int, common),
                     convert(second.node, second_int, common),

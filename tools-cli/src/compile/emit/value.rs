@@ -41,14 +41,7 @@ impl Emitter<'_> {
                 self.code
                     .load(dst, self.context, offset_of(*offset), *bytes);
             }
-            Op::ContextAddress(offset) => {
-                self.code.mov(dst, self.context);
-                self.code.forget_pointer(dst);
-                if *offset != 0 {
-                    let offset = Source::Imm(offset.cast_signed());
-                    self.code.alu(Alu::Add, dst, offset);
-                }
-            }
+            Op::ContextAddress(offset) => self.context_address(*offset, dst),
             Op::Ask(question) => self.ask(*question, dst)?,
             Op::Saved(number) => self.saved(*number, dst),
             Op::Latency => self.code.load(dst, SAVED, SAVED_LATENCY, 8),
@@ -87,19 +80,39 @@ impl Emitter<'_> {
                 self.arithmetic(*operation, dst, right);
             }
             Op::Choose(condition, first, second) => {
-                let (other, end) = (self.code.label(), self.code.label());
-                self.branch(condition, other, false, regs)?;
-                self.value(first, regs)?;
-                self.code.jump(end);
-                self.code.place(other);
-                self.value(second, regs)?;
-                self.code.place(end);
+                self.choose(condition, first, second, regs)?;
             }
             Op::Compare(..) | Op::Not(_) | Op::And(..) | Op::Or(..) | Op::CompareText { .. } => {
                 self.truth(node, regs)?;
             }
         }
         self.code.span = outer;
+        Ok(())
+    }
+
+    fn context_address(&mut self, offset: u32, dst: Reg) {
+        self.code.mov(dst, self.context);
+        self.code.forget_pointer(dst);
+        if offset != 0 {
+            let offset = Source::Imm(offset.cast_signed());
+            self.code.alu(Alu::Add, dst, offset);
+        }
+    }
+
+    fn choose(
+        &mut self,
+        condition: &Node,
+        first: &Node,
+        second: &Node,
+        regs: &[Reg],
+    ) -> Result<(), Error> {
+        let (other, end) = (self.code.label(), self.code.label());
+        self.branch(condition, other, false, regs)?;
+        self.value(first, regs)?;
+        self.code.jump(end);
+        self.code.place(other);
+        self.value(second, regs)?;
+        self.code.place(end);
         Ok(())
     }
 

@@ -124,6 +124,74 @@ fn names_and_types() {
 }
 
 #[test]
+fn a_cast_that_is_proposed_is_one_of_all_that_is_meant() {
+    let site = unknown_function(Space::User, false);
+    refuses_at(
+        &site,
+        "c:f (*(arg1 + 8) == 1)",
+        "a register of unknown type where a pointer is needed\n  \
+         c:f (*(arg1 + 8) == 1)\n         \
+         ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))`",
+    );
+    refuses_at(
+        &site,
+        "c:f ((arg1 + 8)->x)",
+        "`x` of a register of unknown type, which is not a structure or union\n  \
+         c:f ((arg1 + 8)->x)\n        \
+         ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))->x`",
+    );
+    refuses_at(
+        &site,
+        "c:f (*arg1@user)",
+        "a register of unknown type where a pointer is needed\n  \
+         c:f (*arg1@user)\n        \
+         ^^^^^^^^^ cast it: `((struct x *)arg1@user)`",
+    );
+}
+
+/// A number is not followed, even one that is made of a pointer; where it leads to says a cast.
+#[test]
+fn sums_with_arguments_are_numbers() {
+    refuses(
+        "f \"%d\", (arg1 + 8)->i",
+        "`i` of unsigned long, which is not a structure or union\n  \
+         f \"%d\", (arg1 + 8)->i\n           \
+         ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))->i`",
+    );
+    refuses(
+        "f \"%d %s\", *(arg1 + 8), arg1 + 8",
+        "unsigned long where a pointer is needed\n  \
+         f \"%d %s\", *(arg1 + 8), arg1 + 8\n               \
+         ^^^^^^^^ cast it: `((struct x *)(arg1 + 8))`\n\
+         error: `%s` of unsigned long\n  \
+         f \"%d %s\", *(arg1 + 8), arg1 + 8\n                          \
+         ^^^^^^^^ write `%lu`, or cast it: `(char *)`",
+    );
+    refuses(
+        "f \"%d\", arg1.i",
+        "`.` where `->` belongs\n  \
+         f \"%d\", arg1.i\n              \
+         ^ write `->`",
+    );
+    refuses(
+        "f \"%s\", arg1",
+        "`%s` of struct thing *\n  \
+         f \"%s\", arg1\n          \
+         ^^^^ write `%p`, or cast it: `(char *)`",
+    );
+}
+
+#[test]
+fn names_of_members_are_found_in_a_structure_that_contains_itself() {
+    refuses(
+        "f (((struct tangled *)arg1)->zzzz)",
+        "unknown field `zzzz` of struct tangled\n  \
+         f (((struct tangled *)arg1)->zzzz)\n                               \
+         ^^^^ it has deep, deep",
+    );
+}
+
+#[test]
 fn arguments() {
     refuses(
         "f (arg10 == 1)",

@@ -223,7 +223,11 @@ impl Expr {
                 suffix,
             } => literal_type(*value, *is_hex, suffix),
             Self::Parameter(number) => PARAMETER_TYPES[event.types[*number]],
-            Self::Field { name, .. } => field(name).1,
+            Self::Field { name, .. } => {
+                let (_, ty, _, bits) = field(name);
+                // Whether or not it has a sign: an `int` has room for it.
+                if bits < 32 { INT } else { ty }
+            }
             Self::Element(_) => INT,
             Self::Unary('!', _) => INT,
             Self::Unary(_, operand) => operand.ty(event).promote(),
@@ -252,8 +256,9 @@ impl Expr {
                 } else {
                     &event.thing
                 };
-                let (_, _, first, count) = field(name);
-                bits(bytes, first, count, ty)
+                let (_, declared, first, count) = field(name);
+                let value = bits(bytes, first, count, declared).value;
+                Number { ty, value }
             }
             Self::Element(index) => {
                 let index = index.evaluate(event)?.value & 3;

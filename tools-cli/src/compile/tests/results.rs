@@ -8,7 +8,7 @@ use super::{
     world::{Ids, World, function, unknown_function},
 };
 use crate::{
-    compile::{Compiled, Options, PidNamespace, Site, Sources, Space, compile},
+    compile::{Compiled, FunctionSite, Options, PidNamespace, Site, Sources, Space, compile},
     spec::TraceSpec,
 };
 
@@ -39,6 +39,8 @@ fn thing(i: i32, next: u64) -> Vec<u8> {
     put(92, &5_i32.to_le_bytes());
     // b3 = -2, b5 = 21, b40 = -1.
     put(96, &[0b1010_1110, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    // level = HIGH.
+    put(102, &[2]);
     put(104, &(-1_i32).to_le_bytes());
     put(108, &[1]);
     put(120, &0xffff_8880_dead_0000_u64.to_le_bytes());
@@ -165,6 +167,15 @@ fn memory() {
         ("t->b3", -2),
         ("t->b5", 21),
         ("t->b40", -1),
+        ("t->level == HIGH", 1),
+        // What has fewer bits than an `int` is one in operations, whatever its type says.
+        ("t->b5 - 30 < 0", 1),
+        ("t->b5 > -1", 1),
+        ("~t->b5 < 0", 1),
+        ("-t->b5 < 0", 1),
+        ("-t->level < 0", 1),
+        ("t->level - 3 < 0", 1),
+        ("t->u > -1", 0),
         ("t->left", -1),
         ("t->right", 4_294_967_295),
         ("t->flag", 1),
@@ -183,6 +194,36 @@ fn memory() {
     ] {
         assert_eq!(number(expression), Output::Number(expected), "{expression}");
     }
+}
+
+#[test]
+fn what_is_given_by_number_is_one_where_it_is_not_followed() {
+    for (expression, expected) in [
+        ("arg1->i", -42),
+        ("(*arg1).i", -42),
+        ("arg1[0].next->i", 77),
+        ("arg1->in.numbers[2]", 21),
+        ("&arg1->i == (u64)t + 8", 1),
+        ("arg1 + 8 == (u64)t + 8", 1),
+        ("8 + arg1 == (u64)t + 8", 1),
+        ("arg1 - 8 == (u64)t - 8", 1),
+        ("arg1 - arg1", 0),
+        ("arg1 & 0xfff", 0),
+        ("arg1 == t && t == arg1", 1),
+        ("arg1 > 0", 1),
+        ("*(int *)(arg1 + 8)", -42),
+        ("t + 1 == (u64)t + 128", 1),
+        ("(struct thing *)arg1 + 1 == (u64)t + 128", 1),
+        ("(arg1 ? arg1 : 0) + 8 == (u64)t + 8", 1),
+    ] {
+        assert_eq!(number(expression), Output::Number(expected), "{expression}");
+    }
+}
+
+#[test]
+fn a_bit_field_of_an_enumeration_has_its_names() {
+    let compiled = compiled("f \"%s %u\", t->level, t->b5");
+    assert_eq!(kernel_machine().message(&compiled), "HIGH 21");
 }
 
 #[test]
@@ -258,6 +299,35 @@ fn comparisons_of_texts() {
         ("!STRCMP(\"x\", (char *)0)", false),
     ] {
         assert_eq!(passes(predicate), expected, "{predicate}");
+    }
+}
+
+#[test]
+fn a_star_that_is_escaped_is_compared() {
+    let (world, _) = World::kernel();
+    let site = unknown_function(Space::User, false);
+    for (text, of_star, of_more) in [
+        ("ab*", true, true),
+        (r"ab\*", true, false),
+        (r"ab\x2a", true, false),
+        (r"ab\052", true, false),
+        (r"ab\**", true, true),
+        (r"ab\x2a*", true, true),
+        (r"ab\\*", false, false),
+        ("a*b", false, false),
+    ] {
+        for (memory, expected) in [(b"ab*\0", of_star), (b"ab*c", of_more)] {
+            let memory = [memory, &b"\0"[..]].concat();
+            let mut machine = Machine::new(168).user(0x1000, &memory).args(&[0x1000]);
+            for probe in [
+                format!(r#"./x:f (STRCMP("{text}", arg1))"#),
+                format!(r#"./x:f (STRCMP(arg1, ("{text}")))"#),
+            ] {
+                let compiled = compile_at(&probe, &site, &world, Context::PtRegs);
+                let compiled = compiled.unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(machine.predicate(&compiled), expected, "{probe}");
+            }
+        }
     }
 }
 
@@ -355,7 +425,22 @@ fn registers_of_unknown_type() {
     assert_eq!(value("%d", "arg1"), Output::Number(-1));
     assert_eq!(value("%lld", "arg1"), Output::Number(0xffff_ffff));
     assert_eq!(value("%u", "arg1"), Output::Number(0xffff_ffff));
-    assert_eq!(value("%x", "arg2"), Output::Number(5_000_000_000));
+    // As printf takes them: the lower half, unless the length or the form says that it is all.
+    for format in ["%u", "%x", "%X", "%o", "%d"] {
+        assert_eq!(value(format, "arg2"), Output::Number(705_032_704));
+    }
+    for format in ["%lu", "%lx", "%llo", "%zu", "%p", "%K", "%U"] {
+        assert_eq!(value(format, "arg2"), Output::Number(5_000_000_000));
+    }
+    assert_eq!(value("%c", "arg4"), Output::Number(255));
+    // Sums are as the numbers in them.
+    assert_eq!(value("%d", "arg1 + 1"), Output::Number(0));
+    assert_eq!(value("%d", "arg1 - 1"), Output::Number(-2));
+    assert_eq!(value("%d", "-arg1"), Output::Number(1));
+    assert_eq!(value("%x", "arg2 + 1"), Output::Number(705_032_705));
+    assert_eq!(value("%lx", "arg2 + 1"), Output::Number(5_000_000_001));
+    assert_eq!(value("%x", "arg2 + 1ul"), Output::Number(5_000_000_001));
+    assert_eq!(value("%s", "arg3 + 2"), Output::Text("text".to_owned()));
     assert_eq!(value("%hhd", "arg1"), Output::Number(-1));
     assert_eq!(value("%hu", "arg1"), Output::Number(65_535));
     assert_eq!(value("%s", "arg3"), Output::Text("a text".to_owned()));
@@ -369,12 +454,141 @@ fn registers_of_unknown_type() {
         ("-1 == arg1", 1),
         ("0 > arg1", 1),
         ("arg2 == 5000000000", 1),
+        ("arg1 - 1 == -2", 1),
+        ("arg1 - 1 < 0", 1),
     ] {
         assert_eq!(
             value("%d", expression),
             Output::Number(expected),
             "{expression}"
         );
+    }
+}
+
+/// Parameters of a program's function, and what it is called with.
+fn function_of_program(ids: &Ids) -> (FunctionSite, Machine) {
+    let parameters = [
+        ("t", ids.thing_pointer),
+        ("n", ids.int(4, true)),
+        ("small", ids.int(1, true)),
+        ("word", ids.int(8, true)),
+        ("text", ids.char_pointer),
+        ("color", ids.color),
+    ];
+    let site = FunctionSite {
+        space: Space::User,
+        ..function(&parameters, ids.int(8, true))
+    };
+    let machine = Machine::new(168)
+        .user(TEXT, b"hello\0")
+        .args(&[TEXT, 0xffff_fff6, 0x1ff, 0x5_0000_0007, TEXT, 5])
+        .context(80, &0x5_ffff_fffd_u64.to_le_bytes());
+    (site, machine)
+}
+
+/// The types of a program are read only if something asks for them.
+#[test]
+fn what_a_number_of_an_argument_means_does_not_depend_on_what_is_known() {
+    let (world, ids) = World::kernel();
+    let (known, mut machine) = function_of_program(&ids);
+    for at_return in [false, true] {
+        let known = Site::Function(FunctionSite {
+            at_return,
+            ..known.clone()
+        });
+        let unknown = unknown_function(Space::User, at_return);
+        let (start, expressions) = match at_return {
+            false => (
+                "./x:f",
+                &[
+                    "arg1",
+                    "arg2",
+                    "arg3",
+                    "arg4",
+                    "arg6",
+                    "arg1 + 8",
+                    "arg1 - 8",
+                    "8 + arg1",
+                    "arg1 - arg5",
+                    "arg2 + 1",
+                    "arg2 / 2",
+                    "arg2 >> 1",
+                    "-arg2",
+                    "~arg4",
+                    "arg2 < 0",
+                    "arg3 > 100",
+                    "arg1 == -1",
+                    "arg1 ? arg1 : 0",
+                    "arg4 * 2",
+                    "sizeof arg2",
+                ][..],
+            ),
+            true => ("r:./x:f", &["retval", "retval + 8", "retval < 0"][..]),
+        };
+        for expression in expressions {
+            for format in ["%d", "%ld", "%u", "%x", "%p", "%hhd", "%c"] {
+                let text = format!("{start} \"{format}\", {expression}");
+                let mut of = |site: &Site| {
+                    let compiled = compile_at(&text, site, &world, Context::PtRegs);
+                    machine.values(&compiled.unwrap_or_else(|error| panic!("{error}")))
+                };
+                assert_eq!(of(&known), of(&unknown), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn texts_of_programs_by_number() {
+    let (world, ids) = World::kernel();
+    let (known, mut machine) = function_of_program(&ids);
+    let text = "./x:f \"%s %s\", arg1, arg5 + 1";
+    let site = Site::Function(known);
+    let compiled = compile_at(text, &site, &world, Context::PtRegs).expect("it compiles");
+    let expected = ["hello", "ello"].map(|text| Output::Text(text.to_owned()));
+    assert_eq!(machine.values(&compiled), expected);
+}
+
+#[test]
+fn rows_of_arrays_that_are_given() {
+    let (world, _) = World::kernel();
+    let site = unknown_function(Space::User, false);
+    let numbers: Vec<u8> = (0..24).flat_map(|n: i32| n.to_le_bytes()).collect();
+    let addresses = [0x1000_u64, 0x1004, 0x1008, 0x100c].map(u64::to_le_bytes);
+    let mut machine = Machine::new(168)
+        .user(0x1000, &numbers)
+        .user(0x2000, addresses.as_flattened())
+        .user(0x3000, b"one\0two\0")
+        .args(&[0x1000, 0x2000, 0x3000]);
+    let start = "./x:f(int m[3][4], const int *p[][2], char names[2][4])";
+    for (expression, expected) in [
+        ("m[1][2]", 6),
+        ("*m[2]", 8),
+        ("**(m + 1)", 4),
+        ("sizeof(m[0])", 16),
+        ("&m[2] - m", 2),
+        ("*p[1][1]", 3),
+        ("names[1][0]", i64::from(b't')),
+    ] {
+        let text = format!("{start} \"%ld\", {expression}");
+        let compiled = compile_at(&text, &site, &world, Context::PtRegs)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let value = machine.values(&compiled).remove(0);
+        assert_eq!(value, Output::Number(expected), "{expression}");
+    }
+    for (text, expected) in [
+        (
+            format!("{start} \"%s\", names[1]"),
+            Output::Text("two".to_owned()),
+        ),
+        (
+            "./x:f(int m[1][2][3][2]) \"%d\", m[0][1][2][1]".to_owned(),
+            Output::Number(11),
+        ),
+    ] {
+        let compiled = compile_at(&text, &site, &world, Context::PtRegs)
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(machine.values(&compiled), [expected], "{text}");
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Matcher<'p> {
     /// What a mangled name must have in it to demangle to the literal; saves the demangling of
     /// all the others.
     identifier: Option<&'p str>,
+    /// Whether it says `.cold`; a name may have that word in it without meaning parts of functions.
     cold_parts: bool,
 }
 
@@ -38,7 +39,7 @@ impl<'p> Matcher<'p> {
         Self {
             pattern,
             identifier: pattern.literal().and_then(last_identifier),
-            cold_parts: pattern.to_string().contains("cold"),
+            cold_parts: pattern.to_string().contains(".cold"),
         }
     }
 
@@ -49,22 +50,24 @@ impl<'p> Matcher<'p> {
     /// stack there is not the return address that a return probe would replace.
     pub(super) fn matches(&self, symbol: &str) -> bool {
         let (base, suffix) = split_suffix(symbol);
-        if is_cold(suffix) && !self.cold_parts {
+        let is_cold = is_cold(suffix);
+        if is_cold && !self.cold_parts {
             return false;
         }
+        // Without its suffix, a cold part has the name of the whole function.
         self.pattern.matches(symbol)
-            || (!suffix.is_empty() && self.pattern.matches(base))
-            || self.matches_demangled(base, suffix)
+            || (!is_cold && !suffix.is_empty() && self.pattern.matches(base))
+            || self.matches_demangled(base, suffix, is_cold)
     }
 
-    fn matches_demangled(&self, base: &str, suffix: &str) -> bool {
+    fn matches_demangled(&self, base: &str, suffix: &str, is_cold: bool) -> bool {
         if !is_mangled(base) || self.identifier.is_some_and(|part| !base.contains(part)) {
             return false;
         }
         let Some(names) = Demangled::new(base) else {
             return false;
         };
-        names.all().any(|name| self.pattern.matches(name))
+        (!is_cold && names.all().any(|name| self.pattern.matches(name)))
             || (!suffix.is_empty() && self.pattern.matches(&with_suffix(&names.shown, suffix)))
     }
 }
@@ -289,6 +292,13 @@ mod tests {
             ("foo*", "foo.cold", false),
             ("foo.cold", "foo.cold", true),
             ("*.cold", "foo.part.0.cold", true),
+            ("is_cold", "is_cold", true),
+            ("is_cold", "is_cold.cold", false),
+            ("*cold*", "foo_cold.cold", false),
+            ("is_cold", "is_cold.part.0", true),
+            ("is_cold.cold", "is_cold.cold", true),
+            ("ns::cold", "_ZN2ns4coldEi.cold", false),
+            ("ns::foo(int) [clone .cold]", "_ZN2ns3fooEi.cold", true),
             ("_ZN2ns3fooEi", "_ZN2ns3fooEi", true),
             ("ns::foo", "_ZN2ns3fooEi", true),
             ("ns::foo(int)", "_ZN2ns3fooEi", true),
@@ -318,6 +328,10 @@ mod tests {
         let pattern = Pattern::regex("ns::f.*\\(int\\)$").expect("valid");
         assert!(Matcher::new(&pattern).matches("_ZN2ns3fooEi"));
         assert!(!Matcher::new(&pattern).matches("_ZN2ns3fooEl"));
+        // The name of the whole function does not make the cold part meant.
+        let pattern = Pattern::regex("foo(\\.cold_one)?$").expect("valid");
+        assert!(Matcher::new(&pattern).matches("foo.part.0"));
+        assert!(!Matcher::new(&pattern).matches("foo.cold"));
     }
 
     #[test]

@@ -256,6 +256,17 @@ pub fn decode_escapes(text: &str) -> Result<Vec<u8>, (usize, &str)> {
     Ok(bytes)
 }
 
+/// Whether the C string literal at hand, given without its quotes, ends with a `*` that is written as
+/// it is: not as `\*`, `\x2a` or `\052`.
+pub(super) fn ends_with_plain_star(text: &str) -> bool {
+    let escaped = |before: &str| {
+        let backslashes = before.bytes().rev().take_while(|&byte| byte == b'\\');
+        backslashes.count() % 2 == 1
+    };
+    text.strip_suffix('*')
+        .is_some_and(|before| !escaped(before))
+}
+
 /// The byte that the escape sequence at the start of `text`, which follows a backslash, stands for,
 /// and the sequence's length.
 fn decode_escape(text: &str) -> Option<(u8, usize)> {
@@ -281,6 +292,8 @@ fn decode_escape(text: &str) -> Option<(u8, usize)> {
         '\'' => b'\'',
         '"' => b'"',
         '?' => b'?',
+        // Not C's: a star at the end of STRCMP's text is not one to be compared.
+        '*' => b'*',
         'x' => return digits(16, 1, 2),
         '0'..='7' => return digits(8, 0, 3),
         _ => return None,

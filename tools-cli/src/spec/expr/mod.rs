@@ -134,7 +134,23 @@ pub enum ExprKind {
 }
 
 impl Expr {
-    /// Whether it has names of parameters, types or members, which somebody must describe.
+    /// Whether no operator that is not behind its operand is outermost in it, so that an operator
+    /// before it has all of it for its operand.
+    #[must_use]
+    pub fn is_primary_or_postfix(&self) -> bool {
+        !matches!(
+            self.kind,
+            ExprKind::Unary(..)
+                | ExprKind::Binary(..)
+                | ExprKind::Conditional(..)
+                | ExprKind::Cast(..)
+                | ExprKind::SizeofType(_)
+                | ExprKind::SizeofExpr(_)
+        )
+    }
+
+    /// Whether it has names of parameters, types or members, or goes where something points to:
+    /// what that is somebody must describe.
     #[must_use]
     pub fn names_something(&self) -> bool {
         match &self.kind {
@@ -143,6 +159,8 @@ impl Expr {
             | ExprKind::SizeofType(_)
             | ExprKind::SizeofExpr(_)
             | ExprKind::Variable(Variable::Task)
+            | ExprKind::Unary(UnaryOp::Dereference, _)
+            | ExprKind::Index(..)
             | ExprKind::Member { .. } => true,
             ExprKind::Integer(_)
             | ExprKind::Character(_)
@@ -154,9 +172,7 @@ impl Expr {
                 inner.names_something()
             }
             ExprKind::StringCompare { operand, .. } => operand.names_something(),
-            ExprKind::Binary(_, left, right) | ExprKind::Index(left, right) => {
-                left.names_something() || right.names_something()
-            }
+            ExprKind::Binary(_, left, right) => left.names_something() || right.names_something(),
             ExprKind::Conditional(condition, first, second) => {
                 let parts = [condition, first, second];
                 parts.into_iter().any(|part| part.names_something())
@@ -334,8 +350,11 @@ impl BinaryOp {
 pub struct TypeName {
     /// What it is before the stars.
     pub base: BaseType,
-    /// How many stars follow.
+    /// How many stars follow; one more for a parameter that is an array.
     pub pointers: u32,
+    /// For a parameter that is an array of arrays (`int m[3][4]`), how many elements each of those has
+    /// (4): they are what the last pointer points to.
+    pub rows: Vec<u64>,
     /// Whether the pointer is one to memory of user space (`__user`).
     pub is_user: bool,
     /// Its place.

@@ -3,7 +3,7 @@
 use super::{
     super::mistake::{Mistake, TraceProblem},
     BinaryOp, Expr, ExprKind, Name, Span, Token, TokenKind, UnaryOp, Variable,
-    lexer::{decode_escapes, unknown_escape},
+    lexer::{decode_escapes, ends_with_plain_star, unknown_escape},
     type_name,
 };
 
@@ -444,7 +444,7 @@ impl<'a> Parser<'a> {
 
     /// The bytes of the text constant at `span`.
     pub(super) fn decode(&mut self, span: Span) -> Result<Vec<u8>, Reported> {
-        let inside = Span::from(span.start + 1..span.end.saturating_sub(1));
+        let inside = inside_quotes(span);
         decode_escapes(inside.of(self.text)).map_err(|(at, escape)| {
             let start = inside.start + at;
             let place = Span::from(start..start + escape.len());
@@ -494,9 +494,9 @@ impl<'a> Parser<'a> {
             return Err(self.expected("`)` after STRCMP", FORM));
         }
         let span = start.to(self.before());
-        let (mut text, operand) = match (first.kind, second.kind) {
-            (ExprKind::Text(text), kind) => (text, Expr { kind, ..second }),
-            (kind, ExprKind::Text(text)) => (text, Expr { kind, ..first }),
+        let (mut text, place, operand) = match (first.kind, second.kind) {
+            (ExprKind::Text(text), kind) => (text, first.span, Expr { kind, ..second }),
+            (kind, ExprKind::Text(text)) => (text, second.span, Expr { kind, ..first }),
             _ => {
                 let problem = TraceProblem::Expected {
                     expected: "a text in STRCMP",
@@ -505,7 +505,7 @@ impl<'a> Parser<'a> {
                 return Err(self.report(problem, span, FORM));
             }
         };
-        let is_prefix = text.last() == Some(&b'*');
+        let is_prefix = ends_with_plain_star(self.text_at(inside_quotes(place)));
         if is_prefix {
             text.pop();
         }
@@ -527,6 +527,10 @@ enum Inside<'a> {
     Name(&'a str),
     /// Something else.
     Other,
+}
+
+fn inside_quotes(span: Span) -> Span {
+    Span::from(span.start + 1..span.end.saturating_sub(1))
 }
 
 fn name(word: &str) -> ExprKind {

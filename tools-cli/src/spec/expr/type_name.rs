@@ -1,8 +1,8 @@
 //! Names of types, and signatures made of them.
 
 use super::{
-    super::mistake::TraceProblem, BaseType, BasicInt, Name, Parser, Signature, SignatureParameter,
-    Tag, TokenKind, TypeName, parser::Reported,
+    super::mistake::TraceProblem, BaseType, BasicInt, Expr, Name, Parser, Signature,
+    SignatureParameter, Tag, TokenKind, TypeName, parser::Reported,
 };
 
 /// Words that say nothing about how a value is read.
@@ -128,13 +128,26 @@ impl<'a> Parser<'a> {
     /// A type, with its stars.
     pub(super) fn type_name(&mut self) -> Result<TypeName, Reported> {
         let start = self.peek().span;
+        let mut is_user = false;
+        let base = self.base_type(&mut is_user)?;
+        let pointers = self.stars(&mut is_user);
+        Ok(TypeName {
+            base,
+            pointers,
+            rows: Vec::new(),
+            is_user,
+            span: start.to(self.before()),
+        })
+    }
+
+    fn base_type(&mut self, is_user: &mut bool) -> Result<BaseType, Reported> {
+        let start = self.peek().span;
         let mut words = BasicWords::default();
         let mut named = None;
-        let mut is_user = false;
         loop {
             let word = self.word();
             if word == "__user" {
-                is_user = true;
+                *is_user = true;
             } else if BASIC_WORDS.contains(&word) && named.is_none() {
                 words.add(word);
             } else if let Some(tag) = tag(word)
@@ -158,36 +171,34 @@ impl<'a> Parser<'a> {
             self.advance();
         }
         let span = start.to(self.before());
-        let base = match named {
-            Some(named) => named,
-            None if words.is_empty() => return Err(self.expected("a type", "")),
+        match named {
+            Some(named) => Ok(named),
+            None if words.is_empty() => Err(self.expected("a type", "")),
             None => words.finish().ok_or_else(|| {
                 let problem = TraceProblem::Expected {
                     expected: "a type",
                     found: format!("`{}`", self.text_at(span)),
                 };
                 self.report(problem, span, "C has no such type")
-            })?,
-        };
-        let mut pointers = 0;
+            }),
+        }
+    }
+
+    /// How many stars there are, with qualifiers between them.
+    fn stars(&mut self, is_user: &mut bool) -> u32 {
+        let mut stars = 0;
         loop {
             if self.take("*") {
-                pointers += 1;
+                stars += 1;
             } else if self.word() == "__user" {
-                is_user = true;
+                *is_user = true;
                 self.advance();
             } else if QUALIFIERS.contains(&self.word()) {
                 self.advance();
             } else {
-                break;
+                return stars;
             }
         }
-        Ok(TypeName {
-            base,
-            pointers,
-            is_user,
-            span: start.to(self.before()),
-        })
     }
 
     /// `(struct sock *sk, size_t len)`, from parenthesis to parenthesis.
@@ -238,16 +249,36 @@ impl<'a> Parser<'a> {
         } else {
             None
         };
-        while self.take("[") {
+        if self.is_at("[") {
             type_name.pointers += 1;
-            while !self.is_at("]") && self.peek().kind != TokenKind::End {
-                self.advance();
-            }
-            self.expect("]", "the end of the array")?;
-            // Arrays of arrays are more than a pointer; their first dimension is all that is read.
-            type_name.pointers = type_name.pointers.min(2);
+            type_name.rows = self.rows()?;
         }
         Ok(SignatureParameter { type_name, name })
+    }
+
+    /// The numbers of elements after the first of a parameter that is an array. The first says nothing:
+    /// what is handed over is a pointer.
+    fn rows(&mut self) -> Result<Vec<u64>, Reported> {
+        const END: &str = "the end of the array";
+        self.expect("[", "an array")?;
+        while !self.is_at("]") && self.peek().kind != TokenKind::End {
+            self.advance();
+        }
+        self.expect("]", END)?;
+        let mut rows = Vec::new();
+        while self.is_at("[") {
+            let start = self.advance().span;
+            if rows.len() >= Expr::MAX_DEPTH {
+                return Err(self.report(TraceProblem::TooDeep, start, ""));
+            }
+            let TokenKind::Integer(literal) = self.peek().kind else {
+                return Err(self.expected("how many elements a row has", "write a number"));
+            };
+            self.advance();
+            rows.push(literal.value);
+            self.expect("]", END)?;
+        }
+        Ok(rows)
     }
 
     fn function_pointer(&mut self) -> Result<Option<Name>, Reported> {

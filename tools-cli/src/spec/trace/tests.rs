@@ -10,6 +10,22 @@ fn read(text: &str) -> TraceSpec {
     TraceSpec::parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
+#[test]
+fn types_are_needed_where_something_is_named_or_followed() {
+    for (text, expected) in [
+        ("f \"%d %s\", arg1 + 8, arg2", false),
+        ("f (-arg1 == ~arg2 && STRCMP(\"x\", arg3)) \"\"", false),
+        ("f \"%d\", x", true),
+        ("f \"%d\", arg1->x", true),
+        ("f \"%d\", *arg1", true),
+        ("f \"%d\", arg1[2] + 1", true),
+        ("f(int x) \"%d\", arg1", true),
+        ("f (arg1)", true),
+    ] {
+        assert_eq!(read(text).needs_types(), expected, "{text}");
+    }
+}
+
 /// With parentheses around everything that has an operator.
 fn describe(expr: &Expr) -> String {
     match &expr.kind {
@@ -354,6 +370,18 @@ fn mistakes_have_their_place_and_remedy() {
          f(strct foo *p, int) (p)\n              \
          ^",
     );
+    refuses(
+        "f(int m[n][n]) (m)",
+        "expected how many elements a row has, found `n`\n  \
+         f(int m[n][n]) (m)\n             \
+         ^ write a number",
+    );
+    refuses(
+        "f(int m[3][4 + 1]) (m)",
+        "expected the end of the array, found `+`\n  \
+         f(int m[3][4 + 1]) (m)\n               \
+         ^ write `]`",
+    );
 }
 
 #[test]
@@ -367,6 +395,7 @@ fn nesting_has_an_end() {
         format!("f (1{})", " ? 1 : 1".repeat(50_000)),
         format!("f ({}1)", "(int)".repeat(50_000)),
         format!("f ({}1)", "sizeof ".repeat(50_000)),
+        format!("f(int m{})", "[1]".repeat(50_000)),
     ] {
         let error = TraceSpec::parse(&text).expect_err("too deep").to_string();
         assert!(
