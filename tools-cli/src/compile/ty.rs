@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::{
     spec::expr::{BaseType, BasicInt, Tag, TypeName},
-    types::{self, Composite, Enum, Keyword, Type, TypeId, TypeSource},
+    types::{self, Composite, Enum, Float, Keyword, Opaque, Type, TypeId, TypeSource},
 };
 
 /// The descriptions of types that a probe's expressions may refer to.
@@ -54,7 +54,8 @@ pub(super) enum Ty {
         count: u64,
     },
     Composite(Rc<Composite>, Origin),
-    Float(String),
+    Float(Rc<Float>),
+    Opaque(Opaque),
     Function,
     Forward {
         name: String,
@@ -241,7 +242,8 @@ impl<'a> Sources<'a> {
                     _ => IntKind::Plain,
                 },
             }),
-            Type::Float { name, .. } => Ty::Float(name),
+            Type::Float(float) => Ty::Float(Rc::new(float)),
+            Type::Opaque(opaque) => Ty::Opaque(opaque),
             Type::Pointer { target, is_user } => Ty::Pointer {
                 target: named(target),
                 is_user,
@@ -287,7 +289,10 @@ impl<'a> Sources<'a> {
                 .size_bytes(&element)?
                 .and_then(|bytes| bytes.checked_mul(count)),
             Ty::Composite(composite, _) => Some(composite.bytes),
-            Ty::Float(_) | Ty::Forward { .. } | Ty::Named(..) => None,
+            Ty::Float(float) => Some(float.bytes),
+            Ty::Opaque(Opaque::Vector(bytes)) => Some(bytes),
+            Ty::Opaque(Opaque::MemberFunction) => Some(16),
+            Ty::Opaque(Opaque::Unknown(_)) | Ty::Forward { .. } | Ty::Named(..) => None,
         })
     }
 
@@ -296,7 +301,11 @@ impl<'a> Sources<'a> {
         let base = match &name.base {
             BaseType::Void => Ty::Void,
             BaseType::Basic(basic) => Ty::Int((*basic).into()),
-            BaseType::Float => Ty::Float("double".to_owned()),
+            BaseType::Float => Ty::Float(Rc::new(Float {
+                name: "double".to_owned(),
+                bytes: 8,
+                is_complex: false,
+            })),
             BaseType::Tagged(tag, name) => match self.find(keyword(*tag), &name.text)? {
                 Some(ty) => ty,
                 None => return Ok(None),
@@ -355,7 +364,10 @@ impl<'a> Sources<'a> {
             Ty::Register { pointer, .. } => self.describe(&pointer),
             Ty::Array { element, count } => format!("{}[{count}]", self.describe(&element)),
             Ty::Composite(composite, _) => tagged(composite.is_union, composite.name.as_deref()),
-            Ty::Float(name) => name,
+            Ty::Float(float) => float.name.clone(),
+            Ty::Opaque(Opaque::Vector(bytes)) => format!("a vector of {bytes} bytes"),
+            Ty::Opaque(Opaque::MemberFunction) => "a pointer to a member function".to_owned(),
+            Ty::Opaque(Opaque::Unknown(name)) => name,
             Ty::Function => "a function".to_owned(),
             Ty::Forward { name, is_union } => tagged(is_union, Some(&name)),
         }

@@ -9,7 +9,7 @@ use crate::{
         Field, FunctionSite, Location, Operand, OperandPlace, Site, Space, TracepointSite, UsdtSite,
     },
     types::{
-        Composite, Enum, Error, Int, Keyword, Member, Parameter, Prototype, Type, TypeId,
+        Composite, Enum, Error, Float, Int, Keyword, Member, Parameter, Prototype, Type, TypeId,
         TypeSource,
     },
 };
@@ -89,6 +89,7 @@ fn member(name: &str, type_id: TypeId, byte: u64) -> Member {
         type_id,
         bit_offset: byte * 8,
         bits: None,
+        alignment: 1,
     }
 }
 
@@ -118,6 +119,8 @@ impl World {
             name: (!plain.is_empty()).then(|| plain.to_owned()),
             is_union,
             bytes,
+            alignment: 1,
+            is_by_reference: false,
             members,
         }));
         let keyword = if is_union {
@@ -182,10 +185,11 @@ impl World {
         };
         let char = world.add(special(true, false));
         let bool = world.add(special(false, true));
-        let float = world.add(Type::Float {
+        let float = world.add(Type::Float(Float {
             name: "double".to_owned(),
             bytes: 8,
-        });
+            is_complex: false,
+        }));
         let char_pointer = world.pointer(char);
         let user_char_pointer = world.add(Type::Pointer {
             target: char,

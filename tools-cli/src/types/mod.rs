@@ -31,12 +31,9 @@ pub enum Type {
     /// An integer.
     Int(Int),
     /// A floating-point number; expressions can't use it, but errors name it.
-    Float {
-        /// As C writes it.
-        name: String,
-        /// Its size.
-        bytes: u64,
-    },
+    Float(Float),
+    /// What expressions can't use either.
+    Opaque(Opaque),
     /// A pointer.
     Pointer {
         /// What it points to.
@@ -82,6 +79,28 @@ pub struct Int {
     pub is_bool: bool,
 }
 
+/// A floating-point type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Float {
+    /// As C writes it.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether it is two numbers, one after the other.
+    pub is_complex: bool,
+}
+
+/// A type that C has not. Of its values no more is known than how they are passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opaque {
+    /// Several numbers in one register (SIMD), with so many bytes together.
+    Vector(u64),
+    /// A pointer to a member function of C++: two words.
+    MemberFunction,
+    /// Whatever else a description calls by that name; not even how it is passed is known.
+    Unknown(String),
+}
+
 /// A structure or union.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Composite {
@@ -91,6 +110,11 @@ pub struct Composite {
     pub is_union: bool,
     /// Its size.
     pub bytes: u64,
+    /// The alignment that it was given, if it is more than its members need; else 1.
+    pub alignment: u64,
+    /// Whether functions are passed the address of a copy that the caller has made: a class of C++
+    /// that is not trivial to copy or to destroy. One that has members of that kind is the same.
+    pub is_by_reference: bool,
     /// Its members, in order.
     pub members: Vec<Member>,
 }
@@ -106,6 +130,8 @@ pub struct Member {
     pub bit_offset: u64,
     /// How many bits it has, if it is a bit field.
     pub bits: Option<u32>,
+    /// The alignment that it was given, if it is more than its type needs; else 1.
+    pub alignment: u64,
 }
 
 /// An enumeration.

@@ -59,7 +59,9 @@ impl Checker<'_> {
             Ty::Int(int) => *int,
             Ty::Enum(_) => ty.as_int().unwrap_or(IntTy::INT),
             Ty::Pointer { .. } => IntTy::UNSIGNED_LONG,
-            Ty::Float(name) => return Err(self.report(Problem::Float(name.clone()), span, "")),
+            Ty::Float(float) => {
+                return Err(self.report(Problem::Float(float.name.clone()), span, ""));
+            }
             other => {
                 let found = self.sources.describe(other);
                 let note = match other {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{At, Checker, Place, Problem, Reported, Term, Value, int_value};
 use crate::{
     compile::{
-        abi::{self, Class, Kind, Passed},
+        abi::{self, Class, Kind, Passed, class_of},
         ir::{Arithmetic, Node},
         site::{Context, FunctionSite, Operand, OperandPlace, Site, Space, Wrapper},
         ty::{IntTy, Origin, Sources, Ty},
@@ -38,6 +38,10 @@ pub(in super::super) struct Parameter {
     pub(in super::super) ty: Ty,
     /// Its registers, or its place on the stack.
     passed: Vec<Passed>,
+    /// Whether it is its address that is there.
+    is_by_reference: bool,
+    /// Why it is not known where it is, if it is not.
+    unclear: Option<String>,
     /// Which of the 8 bytes of a trampoline's context it begins at.
     trampoline_slot: u32,
 }
@@ -55,7 +59,7 @@ impl Known {
         };
         let typed = typed(signature, prototype);
         // A signature may end early.
-        let is_open = typed.is_none()
+        let mut is_open = typed.is_none()
             || signature.is_some()
             || prototype.is_some_and(|prototype| prototype.is_variadic);
         let typed = typed.unwrap_or_default();
@@ -63,6 +67,7 @@ impl Known {
         // `__x64_sys_read(struct pt_regs *regs)` is the wrapper itself, not the system call.
         let is_wrapper_itself = takes_registers(&typed, sources)?;
         let (parameters, slots) = passed(typed, returns.as_ref(), sources)?;
+        is_open |= parameters.iter().any(|given| given.unclear.is_some());
         let trampoline = match prototype {
             // It takes the registers, whatever the system call takes.
             _ if wrapper.is_some() => vec![false],
@@ -126,21 +131,52 @@ fn passed(
 ) -> Result<(Vec<Parameter>, u32), types::Error> {
     let classes = typed.iter().map(|(_, ty)| class_of(ty, sources));
     let classes = classes.collect::<Result<Vec<_>, _>>()?;
-    let returns = returns.map(|returns| class_of(returns, sources));
-    let returns_in_memory = matches!(returns.transpose()?, Some(Class::Memory(_)));
-    let passed = abi::pass(&classes, returns_in_memory);
+    let returns = match returns {
+        Some(ty) if sources.open(ty)? != Ty::Void => Some(class_of(ty, sources)?),
+        _ => None,
+    };
+    let passed = abi::pass(&classes, returns.as_ref());
     let mut slots = 0_u32;
-    let mut parameters = Vec::with_capacity(typed.len());
+    let mut parameters: Vec<Parameter> = Vec::with_capacity(typed.len());
     for (((name, ty), passed), class) in typed.into_iter().zip(passed).zip(&classes) {
+        let unclear = match passed {
+            Some(_) => None,
+            None if *class == Class::Unknown => {
+                let described = sources.describe(&ty);
+                Some(format!("how {described} is passed is not known"))
+            }
+            None => {
+                let before = classes.iter().zip(&parameters);
+                Some(unclear_behind(before, sources))
+            }
+        };
         parameters.push(Parameter {
             name,
             ty,
-            passed,
+            passed: passed.unwrap_or_default(),
+            is_by_reference: *class == Class::Reference,
+            unclear,
             trampoline_slot: slots,
         });
         slots = slots.saturating_add(class.words());
     }
     Ok((parameters, slots))
+}
+
+/// Why it is not known where the parameter behind those of these classes is.
+fn unclear_behind<'a>(
+    mut before: impl Iterator<Item = (&'a Class, &'a Parameter)>,
+    sources: Sources<'_>,
+) -> String {
+    let culprit = before.find(|(class, _)| matches!(class, Class::Unknown | Class::WideVector));
+    match culprit {
+        Some((_, Parameter { name, ty, .. })) => {
+            let name = name.as_deref().unwrap_or("a parameter");
+            let described = sources.describe(ty);
+            format!("it comes after `{name}`, and how {described} is passed is not known")
+        }
+        None => "how the function's result is returned is not known".to_owned(),
+    }
 }
 
 /// For each 8 bytes of a function's arguments in a trampoline's context, whether they are a number.
@@ -156,79 +192,6 @@ fn trampoline_words(
         are_numbers.extend((0..words).map(|_| is_number));
     }
     Ok(are_numbers)
-}
-
-impl Class {
-    /// How many times 8 bytes it takes.
-    fn words(&self) -> u32 {
-        let words = match self {
-            Self::Registers(kinds) => kinds.len() as u64,
-            Self::Memory(bytes) => bytes.div_ceil(8),
-        };
-        u32::try_from(words).unwrap_or(u32::MAX)
-    }
-}
-
-/// How values of that type are passed to a function ("Parameter Passing" in the System V ABI's
-/// supplement for AMD64).
-fn class_of(ty: &Ty, sources: Sources<'_>) -> Result<Class, types::Error> {
-    const MOST_IN_REGISTERS: u64 = 16;
-    let kinds = match sources.open(ty)? {
-        Ty::Float(_) => vec![Kind::Float],
-        Ty::Int(int) if int.bytes > 8 => vec![Kind::Integer; 2],
-        Ty::Composite(composite, _) if composite.bytes > MOST_IN_REGISTERS => {
-            return Ok(Class::Memory(composite.bytes));
-        }
-        composite @ Ty::Composite(..) => {
-            let bytes = sources.size_bytes(&composite)?.unwrap_or(0);
-            let mut kinds = vec![Kind::Float; bytes.div_ceil(8) as usize];
-            mark_integers(&composite, 0, 0, &mut kinds, sources)?;
-            kinds
-        }
-        _ => vec![Kind::Integer],
-    };
-    Ok(Class::Registers(kinds))
-}
-
-/// Notes which words of a structure have something in them that is no floating-point number.
-fn mark_integers(
-    ty: &Ty,
-    at_bytes: u64,
-    depth: u32,
-    kinds: &mut [Kind],
-    sources: Sources<'_>,
-) -> Result<(), types::Error> {
-    /// Types that are damaged may contain themselves.
-    const DEEPEST: u32 = 16;
-    if depth > DEEPEST || at_bytes >= kinds.len() as u64 * 8 {
-        return Ok(());
-    }
-    match sources.open(ty)? {
-        Ty::Float(_) => {}
-        Ty::Composite(composite, origin) => {
-            for member in &composite.members {
-                let at = at_bytes.saturating_add(member.bit_offset / 8);
-                let member = Ty::Named(origin, member.type_id);
-                mark_integers(&member, at, depth + 1, kinds, sources)?;
-            }
-        }
-        Ty::Array { element, count } => {
-            let bytes = sources.size_bytes(&element)?.unwrap_or(8).max(1);
-            for number in 0..count.min(kinds.len() as u64 * 8) {
-                let at = at_bytes.saturating_add(number.saturating_mul(bytes));
-                mark_integers(&element, at, depth + 1, kinds, sources)?;
-            }
-        }
-        number => {
-            let end = at_bytes + sources.size_bytes(&number)?.unwrap_or(8).max(1);
-            for at in at_bytes / 8..end.div_ceil(8) {
-                if let Some(kind) = kinds.get_mut(at as usize) {
-                    *kind = Kind::Integer;
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 impl Checker<'_> {
@@ -352,7 +315,7 @@ impl Checker<'_> {
             };
             let index = match passed {
                 Passed::Register(index) => index,
-                Passed::Stack(_) | Passed::FloatRegister => slot as usize,
+                Passed::Stack(_) | Passed::Unreadable => slot as usize,
             };
             let arguments = match wrapper {
                 Wrapper::Native => abi::SYSCALL_ARGUMENTS,
@@ -374,7 +337,8 @@ impl Checker<'_> {
             Passed::Register(index) => {
                 word(abi::FUNCTION_ARGUMENTS.get(index).copied().unwrap_or(0))
             }
-            Passed::FloatRegister => Node::constant(0, span),
+            // Of a structure, no member that can be read lies there.
+            Passed::Unreadable => Node::constant(0, span),
         }
     }
 
@@ -396,13 +360,18 @@ impl Checker<'_> {
         function: &FunctionSite,
         span: Span,
     ) -> Result<Term, Reported> {
+        if let Some(reason) = &parameter.unclear {
+            let name = parameter.name.as_deref().unwrap_or("the argument");
+            let note = "write arg1, arg2, … for the registers as they are";
+            return Err(self.not_available(name, reason, span, note));
+        }
         let ty = self.open(&parameter.ty, span)?;
         if let Ty::Composite(..) = ty {
-            let at = self.structure(parameter, function, &ty, span)?;
+            let at = self.structure(parameter, function, span);
             return Ok(Term::Place(Place { at, ty, bits: None }));
         }
         let passed = parameter.passed.first().copied();
-        let passed = passed.unwrap_or(Passed::FloatRegister);
+        let passed = passed.unwrap_or(Passed::Unreadable);
         let word = self.argument_word(function, passed, parameter.trampoline_slot, span);
         let mut value = self.word_as(word, ty, span)?;
         value.space = Some(if self.known.wrapper.is_some() {
@@ -414,32 +383,29 @@ impl Checker<'_> {
     }
 
     /// Where a structure is that was passed by value.
-    fn structure(
-        &mut self,
-        parameter: &Parameter,
-        function: &FunctionSite,
-        ty: &Ty,
-        span: Span,
-    ) -> Result<At, Reported> {
+    fn structure(&mut self, parameter: &Parameter, function: &FunctionSite, span: Span) -> At {
         if let [Passed::Stack(bytes)] = parameter.passed[..]
             && self.context != Context::Trampoline
+            && !parameter.is_by_reference
         {
             let stack_pointer = Node::context(abi::STACK_POINTER, 8, span);
             let address = stack_pointer.add_constant(bytes.cast_signed());
-            return Ok(At::Memory(address, function.space));
-        }
-        if parameter.passed.contains(&Passed::FloatRegister) {
-            let described = self.sources.describe(ty);
-            return Err(self.report(Problem::Float(described), span, ""));
+            return At::Memory(address, function.space);
         }
         let slots = parameter.trampoline_slot..;
         let words = parameter.passed.iter().zip(slots);
-        let words = words.map(|(passed, slot)| self.argument_word(function, *passed, slot, span));
-        Ok(At::Words {
+        let mut words =
+            words.map(|(passed, slot)| self.argument_word(function, *passed, slot, span));
+        if parameter.is_by_reference
+            && let Some(address) = words.next()
+        {
+            return At::Memory(address, function.space);
+        }
+        At::Words {
             words: words.collect(),
             offset_bytes: 0,
             space: function.space,
-        })
+        }
     }
 
     /// The value of that type that the lowest bytes of `word` hold.
@@ -468,7 +434,7 @@ impl Checker<'_> {
                 },
                 space: None,
             }),
-            Ty::Float(name) => Err(self.report(Problem::Float(name), span, "")),
+            Ty::Float(float) => Err(self.report(Problem::Float(float.name.clone()), span, "")),
             other => {
                 let problem = Problem::WrongType {
                     found: format!("{} passed by value", self.sources.describe(&other)),
@@ -536,24 +502,31 @@ impl Checker<'_> {
         let class = class_of(ty, self.sources);
         let class = class.map_err(|error| self.report(error, span, ""))?;
         let first = self.returned_word(false, span);
-        match class {
+        let kinds = match class {
             // The register has its address.
-            Class::Memory(_) => Ok(At::Memory(first, space)),
-            Class::Registers(kinds) if kinds.contains(&Kind::Float) => {
-                let described = self.sources.describe(ty);
-                Err(self.report(Problem::Float(described), span, ""))
+            Class::Memory { .. } | Class::Reference => return Ok(At::Memory(first, space)),
+            Class::Registers { kinds, .. } => kinds,
+            // No member that can be read lies there.
+            Class::X87 { .. } | Class::WideVector => Vec::new(),
+            Class::Unknown => {
+                let reason = format!("how {} is returned is not known", self.sources.describe(ty));
+                return Err(self.not_available("retval", &reason, span, ""));
             }
-            // The kernel has no trampolines at functions that return more than a word.
-            Class::Registers(kinds) => {
-                let second = Node::context(abi::SECOND_RETURN_VALUE, 8, span);
-                let words = [first, second].into_iter().take(kinds.len());
-                Ok(At::Words {
-                    words: words.collect(),
-                    offset_bytes: 0,
-                    space,
-                })
-            }
-        }
+        };
+        // The kernel has no trampolines at functions that return more than a word.
+        let second = Node::context(abi::SECOND_RETURN_VALUE, 8, span);
+        let mut registers = [first, second].into_iter();
+        let words = kinds.into_iter().map(|kind| match kind {
+            Kind::Integer => registers.next(),
+            Kind::Float | Kind::Nothing => None,
+        });
+        // As for parameters: what is in no integer register can't be read anyway.
+        let words = words.map(|word| word.unwrap_or_else(|| Node::constant(0, span)));
+        Ok(At::Words {
+            words: words.collect(),
+            offset_bytes: 0,
+            space,
+        })
     }
 
     /// An argument of a statically defined probe.

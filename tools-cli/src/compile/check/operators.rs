@@ -280,8 +280,8 @@ impl Checker<'_> {
                 ..
             }) => value.node.truth(span),
             Ty::Pointer { .. } => convert(value.node, from, IntTy::UNSIGNED_LONG),
-            Ty::Float(name) => {
-                return Err(self.report(Problem::Float(name.clone()), type_name.span, ""));
+            Ty::Float(float) => {
+                return Err(self.report(Problem::Float(float.name.clone()), type_name.span, ""));
             }
             _ => {
                 let Some(int) = ty.as_int() else {

@@ -267,9 +267,9 @@ fn structures_in_registers() {
          error: what is in registers has no address\n  \
          f \"%d %d %d\", p, &p.first, f.x\n                   \
          ^^^^^^^^ read its members or elements\n\
-         error: floating-point numbers (struct point) can't be read\n  \
+         error: floating-point numbers (double) can't be read\n  \
          f \"%d %d %d\", p, &p.first, f.x\n                             \
-         ^",
+         ^^^",
     );
 }
 

@@ -1,3 +1,4 @@
+mod conventions;
 mod defaults;
 mod errors;
 mod fuzz;

@@ -12,8 +12,8 @@ use std::{path::Path, sync::Arc};
 
 use self::blob::{Blob, Kind, Record};
 use super::{
-    Composite, Declaration, Declared, Enum, Error, Int, Keyword, Member, Parameter, Prototype,
-    Type, TypeId, TypeSource,
+    Composite, Declaration, Declared, Enum, Error, Float, Int, Keyword, Member, Parameter,
+    Prototype, Type, TypeId, TypeSource,
     declaration::{self, Layer, Written},
     spelling,
 };
@@ -328,6 +328,9 @@ impl Btf {
             name: self.optional_name(record.name)?,
             is_union: record.kind == Kind::Union,
             bytes: record.size_or_type.into(),
+            // BTF does not tell.
+            alignment: 1,
+            is_by_reference: false,
             members: members.collect::<Result<_, _>>()?,
         }))
     }
@@ -352,6 +355,7 @@ impl Btf {
             type_id: TypeId(type_id.into()),
             bit_offset: bit_offset.into(),
             bits,
+            alignment: 1,
         })
     }
 
@@ -541,10 +545,11 @@ impl TypeSource for Btf {
         let record = self.record(number)?;
         match record.kind {
             Kind::Int => self.int(record),
-            Kind::Float => Ok(Type::Float {
+            Kind::Float => Ok(Type::Float(Float {
                 name: self.name(record.name)?.to_owned(),
                 bytes: record.size_or_type.into(),
-            }),
+                is_complex: false,
+            })),
             Kind::Ptr => self.pointer(record),
             Kind::Array => self.array(record),
             Kind::Struct | Kind::Union => self.composite(record),

@@ -14,6 +14,7 @@ fn member(name: &str, type_id: u32, bit_offset: u64, bits: Option<u32>) -> Membe
         type_id: id(type_id),
         bit_offset,
         bits,
+        alignment: 1,
     }
 }
 
@@ -61,10 +62,11 @@ fn integers_have_size_sign_and_purpose() {
     expect(byte, "unsigned char", 1, false, false, false);
     expect(bool, "_Bool", 1, false, false, true);
     expect(wide, "__int128", 16, true, false, false);
-    let double = Type::Float {
+    let double = Type::Float(Float {
         name: "double".to_owned(),
         bytes: 8,
-    };
+        is_complex: false,
+    });
     assert_eq!(btf.get(id(float)), Ok(double));
     assert_eq!(
         damage(btf.get(id(odd))),
@@ -127,6 +129,8 @@ fn members_have_places_and_bit_fields_their_bits() {
             name: Some("new".to_owned()),
             is_union: false,
             bytes: 12,
+            alignment: 1,
+            is_by_reference: false,
             members: vec![
                 member("x", int, 0, None),
                 member("", inner, 32, None),

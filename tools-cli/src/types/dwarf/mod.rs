@@ -4,6 +4,7 @@
 //! table of address ranges tells the unit, and only that is searched. A type's name is looked for
 //! in the unit of the latest function first, then in all others.
 
+mod copying;
 mod scan;
 mod shape;
 mod unit;

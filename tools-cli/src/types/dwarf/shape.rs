@@ -3,11 +3,13 @@
 use gimli::{AttributeValue, constants as dw};
 
 use super::{
+    copying::Copying,
     scan::Wanted,
     unit::{DIMENSIONS_UP_TO, Damage, Entry, Place, Reader, Result, STEPS_UP_TO, Unit, VOID},
 };
 use crate::types::{
-    Composite, Enum, Int, Keyword, Member, Parameter, Prototype, Type, TypeId, declaration::Layer,
+    Composite, Enum, Float, Int, Keyword, Member, Opaque, Parameter, Prototype, Type, TypeId,
+    declaration::Layer,
 };
 
 /// More members, constants or parameters than these are taken for damage.
@@ -31,6 +33,10 @@ impl<'a> Reader<'a> {
                 target: self.type_of(place.unit, &entry)?,
                 is_user: false,
             }),
+            dw::DW_TAG_ptr_to_member_type => self.pointer_to_member(place, &entry),
+            dw::DW_TAG_array_type if is_flag(&entry, dw::DW_AT_GNU_vector) => {
+                self.vector(place, &entry)
+            }
             dw::DW_TAG_array_type => self.array(place, &entry, dimension),
             dw::DW_TAG_structure_type
             | dw::DW_TAG_class_type
@@ -38,7 +44,17 @@ impl<'a> Reader<'a> {
             | dw::DW_TAG_union_type => self.composite(place, &unit, &entry),
             dw::DW_TAG_enumeration_type => self.enumeration(place, &unit, &entry),
             dw::DW_TAG_subroutine_type | dw::DW_TAG_subprogram => Ok(Type::Function),
-            _ => Ok(Type::Void),
+            _ => {
+                let name = self.name(&unit, &entry)?;
+                Ok(match name.as_deref() {
+                    // It is passed as a pointer is.
+                    Some("decltype(nullptr)") => Type::Pointer {
+                        target: VOID,
+                        is_user: false,
+                    },
+                    _ => unknown(name),
+                })
+            }
         }
     }
 
@@ -75,7 +91,7 @@ impl<'a> Reader<'a> {
         Ok(self.behind(start)?.map_or(VOID, |place| self.id(place, 0)))
     }
 
-    fn type_of(&self, unit: usize, entry: &Entry<'a>) -> Result<TypeId> {
+    pub(super) fn type_of(&self, unit: usize, entry: &Entry<'a>) -> Result<TypeId> {
         self.resolved(self.follow(unit, entry, dw::DW_AT_type)?)
     }
 
@@ -93,11 +109,23 @@ impl<'a> Reader<'a> {
             | dw::DW_ATE_UTF
             | dw::DW_ATE_boolean
             | dw::DW_ATE_address => false,
-            // Of several kinds; no expression can use any of them.
-            _ => return Ok(Type::Float { name, bytes }),
+            dw::DW_ATE_float
+            | dw::DW_ATE_complex_float
+            | dw::DW_ATE_imaginary_float
+            | dw::DW_ATE_decimal_float => {
+                return Ok(Type::Float(Float {
+                    name,
+                    bytes,
+                    is_complex: encoding == dw::DW_ATE_complex_float,
+                }));
+            }
+            _ => return Ok(unknown(Some(name))),
         };
-        if !matches!(bytes, 1 | 2 | 4 | 8 | 16) {
-            return Ok(Type::Void);
+        match bytes {
+            1 | 2 | 4 | 8 | 16 => {}
+            // Rust's `()` and `!`.
+            0 => return Ok(Type::Void),
+            _ => return Ok(unknown(Some(name))),
         }
         Ok(Type::Int(Int {
             bytes,
@@ -108,6 +136,32 @@ impl<'a> Reader<'a> {
             is_bool: encoding == dw::DW_ATE_boolean,
             name,
         }))
+    }
+
+    /// To data, it is the number of bytes from the start of an object.
+    fn pointer_to_member(&self, place: Place, entry: &Entry<'a>) -> Result<Type> {
+        if self.get_kind(self.type_of(place.unit, entry)?)? == Some(dw::DW_TAG_subroutine_type) {
+            return Ok(Type::Opaque(Opaque::MemberFunction));
+        }
+        Ok(Type::Int(Int {
+            name: "a pointer to a member".to_owned(),
+            bytes: 8,
+            is_signed: true,
+            is_char: false,
+            is_bool: false,
+        }))
+    }
+
+    /// Its size is in its entry only if it is more than that of its elements.
+    fn vector(&self, place: Place, entry: &Entry<'a>) -> Result<Type> {
+        let counts = self.dimensions(place)?;
+        let element = self.bytes(self.type_of(place.unit, entry)?)?;
+        let together = counts.into_iter().fold(element, u64::saturating_mul);
+        let bytes = number(entry, dw::DW_AT_byte_size).unwrap_or(together);
+        Ok(match bytes.checked_next_power_of_two() {
+            Some(bytes) if together > 0 => Type::Opaque(Opaque::Vector(bytes)),
+            _ => unknown(self.name(&*self.unit(place.unit)?, entry)?),
+        })
     }
 
     fn array(&self, place: Place, entry: &Entry<'a>, gone: usize) -> Result<Type> {
@@ -176,14 +230,17 @@ impl<'a> Reader<'a> {
             };
         }
         let mut members = Vec::new();
+        let mut copying = Copying::new(entry, name.as_deref());
         self.children(place, |unit, number, child| {
             members.extend(self.member(unit, number, child)?);
-            Ok(())
+            self.note_copying(&mut copying, place, unit, child)
         })?;
         Ok(Type::Composite(Composite {
+            is_by_reference: copying.is_by_reference(),
             name,
             is_union,
             bytes: number(entry, dw::DW_AT_byte_size).unwrap_or(0),
+            alignment: alignment(entry),
             members,
         }))
     }
@@ -216,6 +273,7 @@ impl<'a> Reader<'a> {
             type_id,
             bit_offset,
             bits,
+            alignment: alignment(entry),
         }))
     }
 
@@ -311,6 +369,14 @@ impl<'a> Reader<'a> {
             is_signed,
             constants,
         }))
+    }
+
+    /// What an entry of a type describes; nothing for `void`.
+    fn get_kind(&self, id: TypeId) -> Result<Option<gimli::DwTag>> {
+        Ok(match self.place(id)? {
+            Some((place, _)) => Some(self.entry(place)?.1.tag()),
+            None => None,
+        })
     }
 
     fn get_int(&self, id: TypeId) -> Result<Option<Int>> {
@@ -455,7 +521,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Calls `visit` with each child of an entry.
-    fn children(
+    pub(super) fn children(
         &self,
         place: Place,
         mut visit: impl FnMut(&Unit<'a>, usize, &Entry<'a>) -> Result<()>,
@@ -472,11 +538,20 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn number(entry: &Entry<'_>, attribute: gimli::DwAt) -> Option<u64> {
+fn unknown(name: Option<String>) -> Type {
+    let name = name.unwrap_or_else(|| "a type that is not known".to_owned());
+    Type::Opaque(Opaque::Unknown(name))
+}
+
+fn alignment(entry: &Entry<'_>) -> u64 {
+    number(entry, dw::DW_AT_alignment).unwrap_or(1).max(1)
+}
+
+pub(super) fn number(entry: &Entry<'_>, attribute: gimli::DwAt) -> Option<u64> {
     entry.attr_value(attribute)?.udata_value()
 }
 
-fn is_flag(entry: &Entry<'_>, attribute: gimli::DwAt) -> bool {
+pub(super) fn is_flag(entry: &Entry<'_>, attribute: gimli::DwAt) -> bool {
     matches!(
         entry.attr_value(attribute),
         Some(AttributeValue::Flag(true))

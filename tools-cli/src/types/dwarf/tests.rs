@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::{
     resolve::elf::test_programs::Folder,
-    types::{Composite, Int, Member},
+    types::{Composite, Float, Int, Member},
 };
 
 const C_PROGRAM: &str = r#"
@@ -179,10 +179,11 @@ fn check_c(dwarf: &Dwarf, flags: &str) {
         .collect();
     assert_eq!(types[1], Type::Int(int("long unsigned int", 8, false)));
     assert_eq!(types[2], Type::Int(int("char", 1, true)));
-    let float = Type::Float {
+    let float = Type::Float(Float {
         name: "float".to_owned(),
         bytes: 4,
-    };
+        is_complex: false,
+    });
     assert_eq!(types[3], float);
 
     let request = target(dwarf, handle.parameters[0].type_id);
