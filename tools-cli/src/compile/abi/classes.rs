@@ -141,7 +141,7 @@ impl<'a> Layout<'a> {
         Ok(match ty {
             Ty::Int(int) => self.scalar(at, int.bytes.into(), [Word::Integer; 2]),
             Ty::Enum(described) => self.scalar(at, described.bytes, [Word::Integer; 2]),
-            Ty::Pointer { .. } => self.scalar(at, 8, [Word::Integer; 2]),
+            Ty::Pointer { .. } | Ty::Register { .. } => self.scalar(at, 8, [Word::Integer; 2]),
             Ty::Float(float) => self.float(float, at),
             Ty::Opaque(Opaque::Vector(bytes)) => {
                 self.widest = self.widest.max(*bytes);
