@@ -90,6 +90,7 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     compile("misread", "gcc", &source("misread.c"))?;
     compile("values", "gcc", &source("values.c"))?;
     compile("many", "gcc", &source("many.c"))?;
+    compile("passed", "g++", &format!("-g {}", source("passed.cpp")))?;
     mark_as_go(directory)?;
     build_with_hostile_name(directory, &source("escape.c"))?;
     split_debug_file(directory)?;

@@ -113,3 +113,32 @@ fn a_return_whose_entry_was_not_seen_is_counted_and_not_shown() {
     assert!(finished.stderr.contains(told), "{finished:#?}");
     assert_eq!(there_before.interrupt().count("val_block"), 2);
 }
+
+#[test]
+fn parameters_and_results_are_read_where_the_compiler_puts_them() {
+    let passed = fixture("passed");
+    for (probe, expected) in [
+        (r#"pas_str "%d", x"#, "42"),
+        (r#"pas_tiny "%d %d", t.v, x"#, "7 42"),
+        (r#"pas_two "%d %d %d", t.a, t.b, x"#, "7 8 42"),
+        (r#"pas_vector "%d", x"#, "42"),
+        (r#"pas_real "%d %d", f, g"#, "6 42"),
+        (r#"pas_wide "%d %d", g, i"#, "7 42"),
+        (r#"pas_aligned "%d %d %d", s.a, s.b, i"#, "8 9 42"),
+        (r#"pas_packed "%d %d", p.b, x"#, "7 42"),
+        (r#"pas_member "%d", x"#, "42"),
+        (r#"pas_half "%d %d", m.i, x"#, "7 42"),
+        (r#"_Z12pas_ret_tinyi "%d", x"#, "42"),
+        (r#"_Z12pas_ret_halfi "%d", x"#, "43"),
+    ] {
+        let finished = Finished::of(trace(&[&format!("{passed}:{probe}"), "--", &passed]));
+        assert_eq!(messages(&finished), [expected], "{probe}: {finished:#?}");
+    }
+    for (probe, expected) in [
+        (r#"_Z12pas_ret_tinyi "%d", retval.v"#, "42"),
+        (r#"_Z12pas_ret_halfi "%d", retval.i"#, "43"),
+    ] {
+        let finished = Finished::of(trace(&[&format!("r:{passed}:{probe}"), "--", &passed]));
+        assert_eq!(messages(&finished), [expected], "{probe}: {finished:#?}");
+    }
+}

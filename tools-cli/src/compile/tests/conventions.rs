@@ -79,9 +79,12 @@ impl Program {
             pid_namespace: None,
         };
         let compiled = compile(&spec, &site, sources, &options).map_err(|it| it.to_string())?;
-        let mut machine = machine()
-            .context(80, &register(0).to_le_bytes())
-            .context(96, &register(1).to_le_bytes());
+        let mut machine = machine();
+        if at_return {
+            machine = machine
+                .context(80, &register(0).to_le_bytes())
+                .context(96, &register(1).to_le_bytes());
+        }
         match machine.values(&compiled)[..] {
             [Output::Number(number)] => Ok(number),
             ref other => Err(format!("{other:?}")),
@@ -136,6 +139,9 @@ fn classes_that_are_not_trivial_are_passed_by_reference() {
         struct Child { long v; Child(const Child &parent, int depth); Child(long); long get(); };
         struct Nothing {};
         struct Derived : Nothing { long v; };
+        // Described only where it is made.
+        Virtual *make() { return new Virtual; }
+        Shared *make_shared() { return new Shared; }
         F tiny(Tiny t, long x) { return t.v + x; }
         F two(Two t, long x) { return t.a + x; }
         F moved(Moved t, long x) { return t.a + x; }
