@@ -121,7 +121,7 @@ fn parameters_and_results_are_read_where_the_compiler_puts_them() {
         (r#"pas_str "%d", x"#, "42"),
         (r#"pas_tiny "%d %d", t.v, x"#, "7 42"),
         (r#"pas_two "%d %d %d", t.a, t.b, x"#, "7 8 42"),
-        (r#"pas_vector "%d", x"#, "42"),
+        (r#"pas_vector "%d", x"#, "44"),
         (r#"pas_real "%d %d", f, g"#, "6 42"),
         (r#"pas_wide "%d %d", g, i"#, "7 42"),
         (r#"pas_aligned "%d %d %d", s.a, s.b, i"#, "8 9 42"),

@@ -1,8 +1,8 @@
 //! Which classes of C++ are not simply copied into registers or onto the stack.
 //!
 //! A class that is "non-trivial for the purposes of calls" (Itanium C++ ABI, 1.1) is passed as the
-//! address of a copy. Clang says of each class whether it is (DW_AT_calling_convention); gcc, up to
-//! 14 at least, does not, so that it is told from what is declared: a destructor or a constructor
+//! address of a copy. Clang says of each class whether it is (DW_AT_calling_convention); gcc (12)
+//! does not, so that it is told from what is declared: a destructor or a constructor
 //! that copies or moves, neither of them defaulted where it is declared, or something virtual. A
 //! compiler that does not tell what is defaulted (before DWARF 5, if it must be strict about it) is
 //! taken to mean that nothing is: whoever declares such a function mostly has it do something.
