@@ -184,7 +184,7 @@ fn arguments_of_trampolines_load() {
         ],
         ids.int(8, true),
     );
-    let rest = "(t > next && (u64)t % 3 == count || t->next->i * 3 > arg1 - next) \
+    let rest = "(t > next && (u64)t % 3 == count || t->next->i * 3 > t - next + arg1) \
                \"%d %s %p %p %d\", t->i, text, t, next, (u64)next * count";
     let entry = format!("f {rest}");
     let site = Site::Function(read.clone());
