@@ -444,12 +444,6 @@ impl Attached {
         self.links.detach()
     }
 
-    /// Keeps what `other` holds as well.
-    pub fn extend(&mut self, mut other: Self) {
-        self.links.append(&mut other.links);
-        self.programs.append(&mut other.programs);
-    }
-
     /// Attaches what a way can take, and hands back what it can't.
     fn try_way<'a>(
         &mut self,

@@ -24,12 +24,28 @@ pub(super) fn set_offsets(settings: &mut Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Attaches both programs.
-pub(super) fn attach(loader: &Loader) -> anyhow::Result<Attached> {
-    let tracefs = Tracefs::open().context("failed to follow forks")?;
-    let mut attached = attach_one(&tracefs, FREE, Body::ForgetTask, loader)?;
-    attached.extend(attach_one(&tracefs, FORK, Body::FollowFork, loader)?);
-    Ok(attached)
+/// The programs that follow forks, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Following {
+    forks: Attached,
+    _ends: Attached,
+}
+
+impl Following {
+    /// Attaches both programs.
+    pub(super) fn start(loader: &Loader) -> anyhow::Result<Self> {
+        let tracefs = Tracefs::open().context("failed to follow forks")?;
+        Ok(Self {
+            _ends: attach_one(&tracefs, FREE, Body::ForgetTask, loader)?,
+            forks: attach_one(&tracefs, FORK, Body::FollowFork, loader)?,
+        })
+    }
+
+    /// How many forks the kernel did not tell of, by whomever. Missed ends are many, since the kernel
+    /// frees tasks in interrupts, and cost a place in the table each.
+    pub(super) fn missed_forks(&self) -> u64 {
+        self.forks.misses()
+    }
 }
 
 fn attach_one(

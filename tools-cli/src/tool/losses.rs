@@ -51,11 +51,11 @@ pub(super) fn missed(count: Grouped, has_returns: bool) -> String {
     format!("missed {count} events: the kernel was already in a probe on that CPU{returns}")
 }
 
-/// The same of forks and ends of processes that are followed.
+/// Forks that we were not told of.
 pub(super) fn missed_forks(count: Grouped) -> String {
     format!(
-        "missed {count} forks or ends of followed processes: what these have done is not in the \
-         results"
+        "may not have followed {count} processes: the kernel was in a probe on that CPU when they \
+         were forked"
     )
 }
 

@@ -16,7 +16,8 @@ use super::{
     Console, Filters, Status, Verbosity,
     attaching::Work,
     command::{Held, Running},
-    follow, losses,
+    follow::{self, Following},
+    losses,
     wait::{self, Event, StopSignals, Targets, Waiter, has_records},
 };
 use crate::{
@@ -100,7 +101,7 @@ pub struct Session {
     /// What was lost; open from the start, since there may be no descriptor left at the end.
     lost: Counts,
     /// The probes that follow forks, if they are followed.
-    following: Option<Attached>,
+    following: Option<Following>,
     left_out: Vec<Skipped>,
     waiter: Waiter,
     /// The processes asked for, and the numbers that programs know them by.
@@ -133,7 +134,7 @@ impl Session {
         let keys = filters.keys()?;
         let following = filters
             .follow_forks
-            .then(|| follow::attach(&loader))
+            .then(|| Following::start(&loader))
             .transpose()?;
         let work = Work {
             loader,
@@ -315,7 +316,7 @@ impl Session {
         if misses > 0 {
             losses.push(losses::missed(Grouped(misses), self.has_returns()));
         }
-        let forks = self.following.as_ref().map_or(0, Attached::misses);
+        let forks = self.following.as_ref().map_or(0, Following::missed_forks);
         if forks > 0 {
             losses.push(losses::missed_forks(Grouped(forks)));
         }
