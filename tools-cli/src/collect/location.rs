@@ -190,8 +190,13 @@ fn open(mapping: FileMapping<'_>) -> io::Result<File> {
         let metadata = fs::metadata(path);
         metadata.is_ok_and(|metadata| metadata.is_file() && metadata.st_ino() == inode)
     };
-    let found = [in_root.as_path(), path].into_iter().find(is_it);
-    File::open(found.ok_or(io::ErrorKind::NotFound)?)
+    let candidates = [in_root.as_path(), path].into_iter().filter(is_it);
+    let mut opened = candidates.map(File::open);
+    let first = opened
+        .next()
+        .unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
+    // The process, and its root with it, may have gone in between.
+    first.or_else(|error| opened.next().unwrap_or(Err(error)))
 }
 
 /// Whether the process still has this mapping. By the list, since the inode of an open file need not
