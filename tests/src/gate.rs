@@ -152,19 +152,19 @@ fn filter() -> [sock_filter; 8] {
     const NUMBER: u32 = 0;
     const COMMAND: u32 = 16;
     let load = |offset| instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0);
-    let unless =
-        |value, skip| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, 0, skip);
-    let when =
-        |value, skip| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, skip, 0);
+    let skip = |value, if_equal, if_not| {
+        let code = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        instruction(code, value, if_equal, if_not)
+    };
     let end = |action| instruction(libc::BPF_RET | libc::BPF_K, action, 0, 0);
     let call = |number: libc::c_long| u32::try_from(number).expect("a small number");
     [
         load(NUMBER),
-        when(call(libc::SYS_perf_event_open), 5),
-        unless(call(libc::SYS_bpf), 3),
+        skip(call(libc::SYS_perf_event_open), 5, 0),
+        skip(call(libc::SYS_bpf), 0, 3),
         load(COMMAND),
-        when(PROG_LOAD, 2),
-        when(LINK_CREATE, 1),
+        skip(PROG_LOAD, 2, 0),
+        skip(LINK_CREATE, 1, 0),
         end(libc::SECCOMP_RET_ALLOW),
         end(libc::SECCOMP_RET_USER_NOTIF),
     ]

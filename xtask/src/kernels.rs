@@ -21,6 +21,8 @@ pub struct Kernel {
     pub parameters: &'static str,
     /// Arguments that choose the tests for it.
     pub tests: &'static str,
+    /// Whether it is tested on only if it is named: the mirror need not keep it.
+    pub is_extra: bool,
 }
 
 /// All tests but those that need a kernel started for them.
@@ -32,14 +34,16 @@ pub const HERE: &str =
     "--skip locked_down:: --skip modules:: --skip deep_stacks:: --skip faults::machine::";
 
 /// All of them, and what they stand for: no cookies and no multi links; cookies, but `CONFIG_FPROBE`
-/// unset; everything; the newest; and one that keeps its secrets from root.
-pub const KERNELS: [Kernel; 5] = [
+/// unset; everything; fprobes made of the function graph tracer, which know too little of the
+/// registers; the newest; and one that keeps its secrets from root.
+pub const KERNELS: [Kernel; 6] = [
     Kernel {
         name: "5.10",
         suite: "bullseye-security",
         packages: &["linux-image-5.10."],
         parameters: "",
         tests: ORDINARY,
+        is_extra: false,
     },
     Kernel {
         name: "6.1",
@@ -47,6 +51,7 @@ pub const KERNELS: [Kernel; 5] = [
         packages: &["linux-image-6.1."],
         parameters: "",
         tests: ORDINARY,
+        is_extra: false,
     },
     Kernel {
         name: "6.12",
@@ -54,6 +59,15 @@ pub const KERNELS: [Kernel; 5] = [
         packages: &["linux-image-6.12."],
         parameters: "",
         tests: ORDINARY,
+        is_extra: false,
+    },
+    Kernel {
+        name: "6.17",
+        suite: "trixie-backports",
+        packages: &["linux-image-6.17."],
+        parameters: "",
+        tests: ORDINARY,
+        is_extra: true,
     },
     Kernel {
         name: "7.2",
@@ -61,6 +75,7 @@ pub const KERNELS: [Kernel; 5] = [
         packages: &["linux-binary-7.", "linux-modules-7."],
         parameters: "",
         tests: ORDINARY,
+        is_extra: false,
     },
     Kernel {
         name: "6.12-locked",
@@ -68,18 +83,9 @@ pub const KERNELS: [Kernel; 5] = [
         packages: &["linux-image-6.12."],
         parameters: "lockdown=confidentiality",
         tests: "locked_down::",
+        is_extra: false,
     },
 ];
-
-/// Run when asked for by name only, since the mirror need not keep it: fprobes that are made of the
-/// function graph tracer, and know too little of the registers.
-pub const EXTRA: Kernel = Kernel {
-    name: "6.17",
-    suite: "trixie-backports",
-    packages: &["linux-image-6.17."],
-    parameters: "",
-    tests: ORDINARY,
-};
 
 impl Kernel {
     /// The kernel called `name`.
@@ -88,10 +94,8 @@ impl Kernel {
     ///
     /// When there is none.
     pub fn named(name: &str) -> anyhow::Result<Self> {
-        let all = || KERNELS.into_iter().chain([EXTRA]);
-        let names: Vec<&str> = all().map(|kernel| kernel.name).collect();
-        let names = names.join(", ");
-        let mut kernels = all();
+        let names = KERNELS.map(|kernel| kernel.name).join(", ");
+        let mut kernels = KERNELS.into_iter();
         kernels
             .find(|kernel| kernel.name == name)
             .with_context(|| format!("there is no kernel {name}; there are {names}"))

@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use crate::{
     command::{output, run as run_command},
     guest::{self, Contents, Finished},
-    kernels::{EXTRA, HERE, KERNELS, Kernel, ORDINARY},
+    kernels::{HERE, KERNELS, Kernel, ORDINARY},
     matrix::Matrix,
     packages, parallel, root, target,
 };
@@ -161,11 +161,9 @@ pub fn run(kernels: &[String], filter: Option<&str>) -> anyhow::Result<ExitCode>
     if wanted("host") {
         run_here(&build, filter, &mut matrix)?;
     }
-    let usual = KERNELS.into_iter().filter(|kernel| wanted(kernel.name));
-    let extra = [EXTRA]
-        .into_iter()
-        .filter(|_| kernels.iter().any(|name| name == EXTRA.name));
-    let kernels = usual.chain(extra);
+    let is_wanted =
+        |kernel: &Kernel| wanted(kernel.name) && !(kernels.is_empty() && kernel.is_extra);
+    let kernels = KERNELS.into_iter().filter(is_wanted);
     run_in_machines(kernels.collect(), &build, filter, &mut matrix)?;
     print!("{matrix}");
     Ok(if matrix.is_good() {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::{Failure, Link, Observer, Outcome, Site, WayError};
+use super::{Failure, Link, Observer, Outcome, Site, Unattached, WayError};
 
 /// Attaches `sites` by as few calls of `link` as it takes to leave out those that fail.
 pub(super) fn attach<'a>(
@@ -23,11 +23,12 @@ pub(super) fn attach<'a>(
             Err(error) if is_about_the_way(&error) && outcome.links.is_empty() => {
                 return Err(WayError::Unsupported(error.to_string()));
             }
-            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {
-                return Err(WayError::NoDescriptors(error));
-            }
             Err(error) => match sites {
-                [site] => outcome.failed.push(Failure::of_site(*site, &error)),
+                [site] => {
+                    outcome.fail(Unattached::new(error, |error| {
+                        Failure::of_site(*site, error)
+                    }))?;
+                }
                 _ => {
                     let (left, right) = sites.split_at(sites.len() / 2);
                     todo.push(right);

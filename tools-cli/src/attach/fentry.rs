@@ -42,8 +42,7 @@ pub(super) fn attach<'a>(
                 outcome.programs.push(program);
                 outcome.links.push(link);
             }
-            Err(Unattached::Way(error)) => return Err(error),
-            Err(Unattached::Site(failure)) => outcome.failed.push(failure),
+            Err(unattached) => outcome.fail(unattached)?,
         }
         outcome.check_hopeless()?;
     }

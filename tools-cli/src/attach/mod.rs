@@ -98,7 +98,18 @@ struct Outcome<'a> {
     failed: Vec<Failure<'a>>,
 }
 
-impl Outcome<'_> {
+impl<'a> Outcome<'a> {
+    /// Notes a site that was not attached; fails if none would be.
+    fn fail(&mut self, unattached: Unattached<'a>) -> Result<(), WayError> {
+        match unattached {
+            Unattached::Way(error) => Err(error),
+            Unattached::Site(failure) => {
+                self.failed.push(failure);
+                Ok(())
+            }
+        }
+    }
+
     /// Fails when so many places have failed, with no success before, that the way itself is at fault.
     fn check_hopeless(&self) -> Result<(), WayError> {
         const HOPELESS: usize = 32;

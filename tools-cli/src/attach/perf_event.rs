@@ -115,8 +115,7 @@ fn attach_each<'a>(
         let event = event.map_err(|error| unattached(site, error));
         match event.and_then(|event| link(event, site)) {
             Ok(link) => outcome.links.push(link),
-            Err(Unattached::Way(error)) => return Err(error),
-            Err(Unattached::Site(failure)) => outcome.failed.push(failure),
+            Err(unattached) => outcome.fail(unattached)?,
         }
         outcome.check_hopeless()?;
     }

@@ -121,10 +121,11 @@ impl Target<'_> {
         for (_, site, result) in linked {
             match result {
                 Ok(link) => outcome.links.push(link),
-                Err(error) => match Unattached::new(error, |error| Failure::of_site(site, error)) {
-                    Unattached::Way(error) => return Err(error),
-                    Unattached::Site(failure) => outcome.failed.push(failure),
-                },
+                Err(error) => {
+                    outcome.fail(Unattached::new(error, |error| {
+                        Failure::of_site(site, error)
+                    }))?;
+                }
             }
         }
         match context.observer.is_interrupted() {

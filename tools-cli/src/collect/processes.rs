@@ -182,9 +182,10 @@ impl Processes {
     /// Where the code at `address` of the process `pid` was at a time.
     pub fn locate(&mut self, pid: u32, address: u64, time_ns: u64, code: &mut Code) -> Location {
         let mut owner = pid;
-        let since_ns = self.life(pid, time_ns).since_ns;
+        let mut own_since_ns = None;
         for _ in 0..GENERATIONS {
             let life = self.life(owner, time_ns);
+            let since_ns = *own_since_ns.get_or_insert(life.since_ns);
             if let Some(region) = life.region(address, time_ns) {
                 return region.locate((pid, since_ns), address, code);
             }
@@ -193,7 +194,7 @@ impl Processes {
                 _ => break,
             }
         }
-        Location::Process(code.space_id(pid, since_ns, None), address)
+        Location::Process(code.space_id(pid, own_since_ns.unwrap_or(0), None), address)
     }
 
     /// The life of a process that was lived at a time; read from `/proc` if it began before we did.

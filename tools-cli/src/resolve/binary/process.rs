@@ -9,6 +9,7 @@ use std::{
 use super::{
     Error, TargetFile,
     maps::{self, Line, Mapping},
+    root,
     search::version_of,
 };
 use crate::resolve::{FileOffset, elf::Elf};
@@ -117,12 +118,8 @@ fn mapped_file(pid: u32, line: &Line, program_inode: u64) -> MappedFile {
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
-    let identity = |path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.st_dev(), metadata.st_ino()))
-    };
-    let one = identity(one);
-    one.is_some() && one == identity(other)
+    let identities = root::identity(one).and_then(|one| Ok((one, root::identity(other)?)));
+    identities.is_ok_and(|(one, other)| one == other)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     fs, io,
+    os::linux::fs::MetadataExt as _,
     path::{Component, Path, PathBuf},
 };
 
@@ -50,6 +51,13 @@ pub(super) fn of_process(path: &Path) -> Option<(PathBuf, PathBuf)> {
     let is_root = is_process && parts.next()?.as_os_str() == "root";
     let root = Path::new("/proc").join(process).join("root");
     is_root.then(|| (root, Path::new("/").join(parts.as_path())))
+}
+
+/// The device and the inode of the file that `path` leads to now. Not to be held against those that a
+/// mapping is told with: some file systems (overlayfs, btrfs) show another device there.
+pub(super) fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.st_dev(), metadata.st_ino()))
 }
 
 fn components(path: &Path) -> VecDeque<OsString> {

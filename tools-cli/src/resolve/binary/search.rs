@@ -5,7 +5,6 @@ use std::{
     env,
     fs::{self, File},
     io::{self, Read as _},
-    os::linux::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -104,13 +103,9 @@ fn find_path(path: &Path, under: &Path) -> Result<PathBuf, Error> {
 /// The path without links; as it is if links of `/proc` are in it that lead where no path does, to a
 /// deleted file or another mount namespace.
 fn canonical(path: &Path) -> io::Result<PathBuf> {
-    let identity = |path: &Path| -> io::Result<_> {
-        let metadata = fs::metadata(path)?;
-        Ok((metadata.st_dev(), metadata.st_ino()))
-    };
-    let meant = identity(path)?;
+    let meant = root::identity(path)?;
     match fs::canonicalize(path) {
-        Ok(found) if identity(&found).is_ok_and(|found| found == meant) => Ok(found),
+        Ok(found) if root::identity(&found).is_ok_and(|found| found == meant) => Ok(found),
         _ => std::path::absolute(path),
     }
 }

@@ -151,6 +151,7 @@ impl<'a> Report<'a> {
     ) -> anyhow::Result<()> {
         // They may have been set, or have stood still while the system slept.
         self.clocks.to_unix_ns = clock::monotonic_to_unix_ns();
+        self.namer.update();
         for event in events {
             if self.is_done() {
                 break;
@@ -277,10 +278,16 @@ impl Namer {
             .flatten()
     }
 
-    /// Takes in what processes have mapped, and forgets those whose events are all written.
-    fn settle(&mut self) {
+    /// Takes in what processes have mapped, once the events to be named have been read.
+    fn update(&mut self) {
         if let Some(processes) = &mut self.processes {
             processes.update();
+        }
+    }
+
+    /// Forgets processes whose events are all written.
+    fn settle(&mut self) {
+        if let Some(processes) = &mut self.processes {
             let gone = self.code.forget(processes.forget_exited());
             self.symbolizer.forget(&gone);
         }
@@ -328,7 +335,6 @@ impl Namer {
         let Some(processes) = &mut self.processes else {
             return Vec::new();
         };
-        processes.update();
         let code = &mut self.code;
         let located = addresses.map(|address| {
             let location = processes.locate(event.pid, address, event.time_ns, code);
